@@ -1,0 +1,38 @@
+"""How Linux KVM fires a guest's LAPIC timer: an executable model of who fires it, and of what that costs.
+
+See README.md for a start, and `simulate`, `compare` and `follow_timer` for the three things most readers want.
+"""
+
+from kvmlab import policy
+from kvmlab.costs import Costs
+from kvmlab.formats import read_kvm_trace, read_perf_kvm_stat
+from kvmlab.kernels import KERNELS, Kernel, history
+from kvmlab.policy import VcpuFacts
+from kvmlab.recorded import check_recordings, recorded_rows, recorded_scenario
+from kvmlab.run import Run, compare, simulate, sweep, warm_up
+from kvmlab.scenario import Guest, Host, Scenario, Workload
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "KERNELS",
+    "Costs",
+    "Guest",
+    "Host",
+    "Kernel",
+    "Run",
+    "Scenario",
+    "VcpuFacts",
+    "Workload",
+    "check_recordings",
+    "compare",
+    "history",
+    "policy",
+    "read_kvm_trace",
+    "read_perf_kvm_stat",
+    "recorded_rows",
+    "recorded_scenario",
+    "simulate",
+    "sweep",
+    "warm_up",
+]

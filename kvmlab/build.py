@@ -1,0 +1,272 @@
+"""From a scenario to the machine before it starts."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+
+from kvmlab import policy
+from kvmlab.costs import STEPS
+from kvmlab.heap import NONE
+from kvmlab.machine import (
+    APIC_TIMER,
+    BACKGROUND,
+    BODY,
+    EXIT,
+    EXITS,
+    EXPONENTIAL_BITS,
+    GLOBAL,
+    GUEST_PROGRAM,
+    HIST_BINS,
+    HOST,
+    LANE_KINDS,
+    Machine,
+    NEVER,
+    PCPU,
+    PLACES,
+    SCHED_TICK,
+    STEP,
+    STREAMS,
+    TABLE,
+    TIMER,
+    TIMER_MODES,
+    VCPU,
+    WAITS,
+    exponential,
+    mix,
+)
+from kvmlab.policy import VcpuFacts
+from kvmlab.scenario import Guest, Host, Scenario
+
+ADVANCE_NS_INIT = 1000
+
+
+def ns(seconds: float) -> int:
+    """Seconds to whole ns."""
+    return round(seconds * 1e9)
+
+
+def us(microseconds: float | None) -> int:
+    """Microseconds to whole ns; None is NEVER."""
+    return NEVER if microseconds is None else round(microseconds * 1e3)
+
+
+def gap(per_second: float) -> int:
+    """Mean time in ns between things that come so often a second; NEVER for 0."""
+    return round(1e9 / per_second) if per_second else NEVER
+
+
+@functools.cache
+def exponential_table() -> np.ndarray:
+    """Quantiles of the exponential distribution with mean 1 << EXPONENTIAL_BITS; body and tail as in a cost's table."""
+    middle = (np.arange(BODY) + 0.5) / BODY
+    survival = np.concatenate([1 - middle, (1 - middle) / BODY])
+    return np.rint(-np.log(survival) * (1 << EXPONENTIAL_BITS)).astype(np.int64)
+
+
+def globals_of(s: Scenario, vcpus: int) -> np.ndarray:
+    """The GLOBAL record: the kernel's machinery and the host's parameters."""
+    g = np.zeros(1, GLOBAL)
+    host, kernel = s.host, s.kernel
+    khz = round(host.tsc_ghz * 1e6)
+    values: dict[str, int] = {
+        "seed": s.seed,
+        "lanes": NONE,
+        "n_vcpus": vcpus,
+        "tsc_khz": khz,
+        "preemption_timer_shift": host.preemption_timer_shift,
+        "hv_range_ns": min(NEVER, math.ceil((1 << (32 + host.preemption_timer_shift)) * 1_000_000 / khz)),
+        "timer_migration": host.timer_migration,
+        "min_timer_period_ns": us(host.min_timer_period_us),
+        "halt_poll_max_ns": us(host.halt_poll_us),
+        "domains": host.isolated_domains,
+        "hrtimer_pinned": kernel.hrtimer_pinned,
+        "arm_fastpath": kernel.arm_fastpath,
+        "expiry_fastpath": kernel.expiry_fastpath,
+        "rearm_after_block": kernel.rearm_after_block,
+        "advance_rule": kernel.advance_rule,
+        "nearest_any_cpu": kernel.nearest_any_cpu,
+    }
+    for name, value in values.items():
+        g[name] = value
+    return g
+
+
+def programs_of(s: Scenario) -> tuple[np.ndarray, np.ndarray]:
+    """One GUEST_PROGRAM record a guest, and the pCPU pools."""
+    programs = np.zeros(len(s.guests), GUEST_PROGRAM)
+    pools: list[int] = []
+    for i, (guest, cpus) in enumerate(zip(s.guests, s.placement, strict=True)):
+        w = guest.workload
+        programs[i] = (
+            gap(w.tick_hz),
+            us(w.timer_us),
+            w.rearm == "relative",
+            us(w.busy_us),
+            us(w.idle_us),
+            WAITS.index(w.waits_by),
+            w.nohz_idle,
+            gap(w.device_irq_hz),
+            gap(w.other_exit_hz),
+            gap(w.host_irq_hz),
+            gap(guest.preempt_hz),
+            us(guest.preempt_us),
+            NEVER if guest.moves_every_ms is None else us(guest.moves_every_ms * 1e3),
+            len(pools),
+            len(cpus),
+        )
+        pools.extend(cpus)
+    return programs, np.array(pools, np.int64)
+
+
+def facts_of(host: Host, guest: Guest) -> int:
+    """The facts about a vCPU that do not change, as bits; the pCPU's is added when it is asked for."""
+    return policy.index(
+        VcpuFacts(
+            pi_inject_timer=host.injects_timer,
+            apicv_active=host.apicv,
+            housekeeping_cpu=False,
+            mwait_in_guest=guest.mwait_in_guest,
+            hlt_in_guest=guest.hlt_in_guest,
+        )
+    )
+
+
+def vcpu_fields(s: Scenario, index: int, number: int, cpu: int, table: int) -> dict[str, Any]:
+    """A vCPU at time 0: loaded on its pCPU, about to enter the guest, whose first act is to program its timer."""
+    guest, host = s.guests[number], s.host
+    w = guest.workload
+    start = start_offset(s.seed, index, gap(w.tick_hz)) if w.tick_hz else 0
+    only_waits = w.idle_us > 0 and w.busy_us == 0
+    dynamic = host.lapic_timer_advance_ns is None
+    return {
+        "index": index,
+        "guest": number,
+        "pcpu": cpu,
+        "cpu": cpu,
+        "state": HOST,
+        "policy": table,
+        "facts": facts_of(host, guest),
+        "apicv": host.apicv,
+        "mwait": guest.mwait_in_guest,
+        "hlt": guest.hlt_in_guest,
+        "pause_in_guest": guest.pause_in_guest,
+        "hv_op": host.has_hv_timer,
+        "timer_mode": TIMER_MODES.index(w.timer_mode),
+        "deadline": NEVER,
+        "expired_deadline": NEVER,
+        "advance_ns": ADVANCE_NS_INIT if dynamic else host.lapic_timer_advance_ns,
+        "advance_dynamic": dynamic,
+        "move_to": NONE,
+        "exit_reason": -1,
+        "in_handler": 2,
+        "eoi_done": 1,
+        "idle": only_waits,
+        "work_left": NEVER,
+        "halted_at": NEVER,
+        "programmed": NEVER,
+        "next_tick": start + gap(w.tick_hz) if w.tick_hz else NEVER,
+        "next_timer": us(w.timer_us) if w.timer_us else NEVER,
+        "timers_left": -1 if w.timers is None else w.timers,
+        "ple_window": round(host.ple_window / host.tsc_ghz),
+    }
+
+
+def start_offset(seed: int, index: int, period: int) -> int:
+    """Guests boot at different times: where in the tick's period a vCPU's tick lies."""
+    return mix(mix(seed) ^ mix(index + 1)) % period
+
+
+def vcpus_of(s: Scenario) -> np.ndarray:
+    """One VCPU record a vCPU."""
+    table = policy.table_bits(s.kernel.policy)
+    where = [
+        (number, cpu)
+        for number, (guest, cpus) in enumerate(zip(s.guests, s.placement, strict=True))
+        for cpu in cpus[: guest.vcpus]
+    ]
+    vcpus = np.zeros(len(where), VCPU)
+    for i, (number, cpu) in enumerate(where):
+        for name, value in vcpu_fields(s, i, number, cpu, table).items():
+            vcpus[name][i] = value
+    return vcpus
+
+
+def pcpus_of(host: Host, vcpus: np.ndarray) -> np.ndarray:
+    """One PCPU record a pCPU."""
+    pcpus = np.zeros(host.pcpus, PCPU)
+    pcpus["index"] = np.arange(host.pcpus)
+    pcpus["base"] = NONE
+    pcpus["vcpu"] = NONE
+    pcpus["vcpu"][vcpus["pcpu"]] = np.arange(len(vcpus))
+    pcpus["housekeeping"][list(host.timer_housekeeping)] = 1
+    if host.housekeeping != "idle":
+        pcpus["busy"][list(host.loaded or ())] = 1
+    for number, domain in enumerate(host.domains):
+        pcpus["domain"][list(domain)] = number
+    return pcpus
+
+
+def has_tick(s: Scenario, cpu: int) -> bool:
+    """Tell whether the host's tick runs on a pCPU: not under nohz_full=, and not where nothing ever runs.
+
+    One housekeeping CPU keeps its tick even when idle, as timekeeper for the nohz_full ones.
+    """
+    host = s.host
+    housekeeping = host.timer_housekeeping
+    if cpu not in housekeeping:
+        return False
+    timekeeper = cpu == housekeeping[0] and len(housekeeping) < host.pcpus
+    loaded = host.housekeeping != "idle" and cpu in (host.loaded or ())
+    return timekeeper or loaded or any(cpu in cpus for cpus in s.placement)
+
+
+def timers_of(s: Scenario, vcpus: int) -> np.ndarray:
+    """The hrtimers: each vCPU's LAPIC timer, then each pCPU's tick, then each pCPU's background timer.
+
+    `time` says when the host starts them, NEVER if not: ticks at multiples of the period on all pCPUs alike, background
+    timers spread over theirs.
+    """
+    host, count = s.host, s.host.pcpus
+    tick, period = gap(host.hz), us(host.housekeeping_timer_us)
+    loaded = (host.loaded or ()) if host.housekeeping == "timers" else ()
+    timers = np.zeros(vcpus + 2 * count, TIMER)
+    timers["cpu"] = NONE
+    timers["kind"] = [APIC_TIMER] * vcpus + [SCHED_TICK] * count + [BACKGROUND] * count
+    timers["owner"] = [*range(vcpus), *range(count), *range(count)]
+    timers["period"] = [NEVER] * vcpus + [tick] * count + [period] * count
+    timers["time"] = (
+        [NEVER] * vcpus
+        + [tick if has_tick(s, cpu) else NEVER for cpu in range(count)]
+        + [1 + start_offset(s.seed, vcpus + cpu, period) if cpu in loaded else NEVER for cpu in range(count)]
+    )
+    return timers
+
+
+def machine(s: Scenario) -> Machine:
+    """The machine that a scenario describes, before it starts, in numpy tables."""
+    vcpus = vcpus_of(s)
+    programs, pools = programs_of(s)
+    n, count = len(vcpus), s.host.pcpus
+    lanes = np.zeros(LANE_KINDS * n + count, TIMER)
+    lanes["time"] = NEVER
+    return Machine(
+        g=globals_of(s, n),
+        vcpus=vcpus,
+        programs=programs,
+        pcpus=pcpus_of(s.host, vcpus),
+        timers=timers_of(s, n),
+        lanes=lanes,
+        exits=np.zeros(n * len(EXITS), EXIT),
+        histogram=np.zeros(n * HIST_BINS, np.int64),
+        places=np.zeros(n * len(PLACES), np.int64),
+        counters=np.zeros((n + count) * STREAMS, np.int64),
+        costs=s.costs.stacked().reshape(len(STEPS) * TABLE),
+        exponential=exponential_table(),
+        housekeeping=np.array(s.host.timer_housekeeping, np.int64),
+        pools=pools,
+        trace=np.zeros(s.trace_steps, STEP),
+    )

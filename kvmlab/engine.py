@@ -1,0 +1,367 @@
+"""The event loop: the earliest event, one after another. Compiled by numba where it is installed.
+
+The rules stand in plain functions; `compiled` makes a compiled copy of each, callees first, on first use. The same
+source runs in plain Python, with the same result event by event.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from kvmlab import guest, heap, hrtimer, lapic, machine, vcpu, vmexit
+from kvmlab.guest import guest_acts, guest_resume, new_work, sleeps, take_interrupt
+from kvmlab.heap import NONE, heap_remove
+from kvmlab.hrtimer import enqueue_hrtimer, reprogram
+from kvmlab.lapic import apic_timer_fn, kvm_lapic_expired_hv_timer
+from kvmlab.machine import (
+    APIC_TIMER,
+    C_HRTIMER,
+    C_TICK,
+    GUEST,
+    HOST,
+    LANE_DEVICE,
+    LANE_HOST_IRQ,
+    LANE_HV,
+    LANE_IPI,
+    LANE_KINDS,
+    LANE_MOVE,
+    LANE_OTHER,
+    LANE_PREEMPT,
+    LANE_VCPU,
+    LANE_WORK,
+    NEVER,
+    S_BUSY,
+    S_DEVICE,
+    S_HOST_IRQ,
+    S_MOVE,
+    S_OTHER,
+    S_PREEMPT,
+    S_PREEMPT_GAP,
+    SCHED_TICK,
+    X_OTHER,
+    X_PREEMPTION_TIMER,
+    Machine,
+    cost,
+    exponential,
+    note,
+    schedule,
+    scheduled,
+    uniform,
+)
+from kvmlab.trace import T_APIC_TIMER_FN, T_HRTIMER_INTERRUPT
+from kvmlab.vcpu import deliver_device_interrupt, leave_guest_by_irq, move, preempt, vcpu_runs
+from kvmlab.vmexit import kvm_exit
+
+
+def run_hrtimer(m: Machine, cpu: int, timer: int, interrupted: int, now: int) -> int:
+    """Run one timer's callback on `cpu`; return the time after it."""
+    t = m.timers[timer]
+    pcpu = m.pcpus[cpu]
+    expires = t.time
+    pcpu.base = heap_remove(m.timers, pcpu.base, timer)
+    t.cpu = NONE
+    if t.kind == APIC_TIMER:
+        done = now
+        if interrupted == NONE:
+            done += cost(m, m.g[0].n_vcpus + cpu, C_HRTIMER)
+        note(m, done, cpu, t.owner, T_APIC_TIMER_FN, done - expires)
+        done = apic_timer_fn(m, t.owner, cpu, interrupted, done)
+        pcpu.fired += 1
+        pcpu.timer_busy_ns += done - now
+        pcpu.late_max = max(pcpu.late_max, now - expires)
+        return done
+    now += cost(m, m.g[0].n_vcpus + cpu, C_TICK if t.kind == SCHED_TICK else C_HRTIMER)
+    enqueue_hrtimer(m, timer, cpu, expires + t.period)
+    return now
+
+
+def hrtimer_interrupt(m: Machine, cpu: int, now: int) -> None:
+    """The CPU's event timer fires: run all callbacks that are due. A vCPU in guest mode there has to exit first."""
+    pcpu = m.pcpus[cpu]
+    resident = pcpu.vcpu
+    interrupted = NONE
+    t = now
+    if resident != NONE and m.vcpus[resident].state == GUEST:
+        t = leave_guest_by_irq(m, resident, now)
+        interrupted = resident
+    started = t
+    served = 0
+    while pcpu.base != NONE and m.timers[pcpu.base].time <= t:
+        t = run_hrtimer(m, cpu, pcpu.base, interrupted, t)
+        served += 1
+    pcpu.irq_until = t
+    pcpu.queue_max = max(pcpu.queue_max, served)
+    note(m, started, cpu, NONE, T_HRTIMER_INTERRUPT, t - started)
+    if resident != NONE and m.vcpus[resident].state == HOST:
+        schedule(m, LANE_VCPU, resident, scheduled(m, LANE_VCPU, resident) + t - started)
+    reprogram(m, cpu)
+
+
+def hv_timer_expires(m: Machine, v: int, now: int) -> None:
+    """The preemption timer reaches zero in guest mode. Without APICv the fast path has to go the long way round."""
+    x = m.vcpus[v]
+    fast = bool(m.g[0].expiry_fastpath and x.apicv)
+    start = kvm_exit(m, v, X_PREEMPTION_TIMER, fast, now)
+    kvm_lapic_expired_hv_timer(m, v, start)
+
+
+def ipi_arrives(m: Machine, v: int, now: int) -> None:
+    """A kick takes the vCPU out of the guest, a posted interrupt is taken in it. Elsewhere the next entry sees to both."""
+    x = m.vcpus[v]
+    kick = x.ipi_kick
+    if x.state == GUEST and now < x.in_guest_at:
+        schedule(m, LANE_IPI, v, x.in_guest_at)
+        return
+    x.ipi_kick = 0
+    if x.state == GUEST:
+        if kick:
+            leave_guest_by_irq(m, v, now)
+        else:
+            take_interrupt(m, v, now)
+
+
+def work_arrives(m: Machine, v: int, now: int) -> None:
+    """A guest that sleeps is woken by a device; one that polls sees its work by itself."""
+    new_work(m, v, now)
+    x = m.vcpus[v]
+    if sleeps(m, v):
+        deliver_device_interrupt(m, v, now)
+    elif x.state == GUEST and not x.in_handler:
+        guest_resume(m, v, max(now, x.in_guest_at))
+
+
+def move_somewhere(m: Machine, v: int, now: int) -> None:
+    """The scheduler picks a free pCPU of the guest's pool."""
+    x = m.vcpus[v]
+    program = m.programs[x.guest]
+    first = uniform(m, v, S_MOVE) % program.pool_size
+    for i in range(program.pool_size):
+        cpu = m.pools[program.pool_first + (first + i) % program.pool_size]
+        if m.pcpus[cpu].vcpu == NONE:
+            move(m, v, cpu, now)
+            return
+
+
+def outside_event(m: Machine, kind: int, v: int, now: int) -> None:
+    """Something that comes at random times: do it, and set when the next comes."""
+    x = m.vcpus[v]
+    program = m.programs[x.guest]
+    if kind == LANE_DEVICE:
+        deliver_device_interrupt(m, v, now)
+        schedule(m, kind, v, now + exponential(m, v, S_DEVICE, program.device_gap))
+    elif kind == LANE_OTHER:
+        if x.state == GUEST and now >= x.in_guest_at and not x.idle:
+            kvm_exit(m, v, X_OTHER, False, now)
+        schedule(m, kind, v, now + exponential(m, v, S_OTHER, program.other_gap))
+    elif kind == LANE_HOST_IRQ:
+        if x.state == GUEST:
+            leave_guest_by_irq(m, v, now)
+        schedule(m, kind, v, now + exponential(m, v, S_HOST_IRQ, program.host_irq_gap))
+    elif kind == LANE_PREEMPT:
+        preempt(m, v, exponential(m, v, S_PREEMPT, program.preempt_ns), now)
+        schedule(m, kind, v, now + exponential(m, v, S_PREEMPT_GAP, program.preempt_gap))
+    else:
+        move_somewhere(m, v, now)
+        schedule(m, kind, v, now + program.move_gap)
+
+
+def handle(m: Machine, kind: int, owner: int, now: int) -> None:
+    """One event."""
+    if kind >= LANE_KINDS:
+        hrtimer_interrupt(m, owner, now)
+    elif kind == LANE_VCPU:
+        if m.vcpus[owner].state == GUEST:
+            guest_acts(m, owner, now)
+        else:
+            vcpu_runs(m, owner, now)
+    elif kind == LANE_HV:
+        hv_timer_expires(m, owner, now)
+    elif kind == LANE_IPI:
+        ipi_arrives(m, owner, now)
+    elif kind == LANE_WORK:
+        work_arrives(m, owner, now)
+    else:
+        outside_event(m, kind, owner, now)
+
+
+def start_at_random(m: Machine, kind: int, v: int, stream: int, mean_ns: int) -> None:
+    """Set when something that comes at random first comes, if it comes at all."""
+    if mean_ns != NEVER:
+        schedule(m, kind, v, exponential(m, v, stream, mean_ns))
+
+
+def start(m: Machine) -> None:
+    """Time 0: the host's timers run, and every vCPU is about to enter its guest."""
+    for i in range(len(m.timers)):
+        if m.timers[i].time != NEVER:
+            enqueue_hrtimer(m, i, m.timers[i].owner, m.timers[i].time)
+    for v in range(len(m.vcpus)):
+        x = m.vcpus[v]
+        program = m.programs[x.guest]
+        schedule(m, LANE_VCPU, v, 1 + v)
+        start_at_random(m, LANE_DEVICE, v, S_DEVICE, program.device_gap)
+        start_at_random(m, LANE_OTHER, v, S_OTHER, program.other_gap)
+        start_at_random(m, LANE_HOST_IRQ, v, S_HOST_IRQ, program.host_irq_gap)
+        start_at_random(m, LANE_PREEMPT, v, S_PREEMPT_GAP, program.preempt_gap)
+        if program.move_gap != NEVER:
+            schedule(m, LANE_MOVE, v, program.move_gap + v)
+        if program.idle_ns and program.busy_ns:
+            x.work_left = exponential(m, v, S_BUSY, program.busy_ns)
+
+
+def run(m: Machine, until: int) -> int:
+    """Handle events in order up to the time `until`, or until every guest has finished; return the time reached."""
+    g = m.g[0]
+    if g.seq == 0:
+        start(m)
+    while g.lanes != NONE and g.n_done < g.n_vcpus:
+        i = g.lanes
+        lane = m.lanes[i]
+        if lane.time > until:
+            break
+        g.now = lane.time
+        g.events += 1
+        kind = min(i // g.n_vcpus, LANE_KINDS)
+        owner = i - kind * g.n_vcpus
+        g.lanes = heap_remove(m.lanes, i, i)
+        lane.time = NEVER
+        handle(m, kind, owner, g.now)
+    if g.n_done < g.n_vcpus:
+        g.now = until
+    return int(g.now)
+
+
+MODULES = (heap, machine, hrtimer, lapic, vmexit, guest, vcpu)
+OWN_RULES: tuple[Callable[..., Any], ...] = (
+    run_hrtimer,
+    hrtimer_interrupt,
+    hv_timer_expires,
+    ipi_arrives,
+    work_arrives,
+    move_somewhere,
+    outside_event,
+    handle,
+    start_at_random,
+    start,
+    run,
+)
+
+
+def rules() -> list[Callable[..., Any]]:
+    """Every function that takes part in a run, callees first."""
+    return [rule for module in MODULES for rule in module.RULES] + list(OWN_RULES)
+
+
+def source_digest() -> str:
+    """A digest of the sources: numba's own cache looks at one file only, and would miss a change in a callee's."""
+    digest = hashlib.sha256()
+    for name in sorted({rule.__code__.co_filename for rule in rules()}):
+        digest.update(Path(name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def signature(rule: FunctionType, m: Machine) -> Any:
+    """The numba signature that a rule's annotations say; one each, where numba left alone would make dozens."""
+    from numba import types, typeof
+
+    known = {
+        "int": types.int64,
+        "bool": types.boolean,
+        "None": types.void,
+        "Machine": typeof(m),
+        "Nodes": typeof(m.timers),
+        "Numbers": typeof(m.costs),
+    }
+    names = dict(rule.__annotations__)
+    result = known[names.pop("return")]
+    return result(*(known[name] for name in names.values()))
+
+
+_compiled: list[Callable[[Machine, int], int]] = []
+
+
+def compiled_run(m: Machine) -> Callable[[Machine, int], int]:
+    """`run` compiled by numba for tables as in `m`, from the cache on disk when there is one."""
+    if _compiled:
+        return _compiled[0]
+    import numba
+    import platformdirs
+
+    directory = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(Path(platformdirs.user_cache_dir("kvmlab")) / source_digest())
+    try:
+        copies: dict[Callable[..., Any], Any] = {}
+        for rule in rules():
+            assert isinstance(rule, FunctionType)
+            names = {name: copies.get(value, value) for name, value in rule.__globals__.items() if callable(value)}
+            copy = FunctionType(rule.__code__, {**rule.__globals__, **names}, rule.__name__)
+            copy.__module__ = rule.__module__
+            inner = rule is not run
+            compile_it = numba.njit(
+                signature(rule, m),
+                cache=True,
+                nogil=True,
+                error_model="numpy",
+                _nrt=False,
+                no_cpython_wrapper=inner,
+                no_cfunc_wrapper=inner,
+            )
+            copies[rule] = compile_it(copy)
+    finally:
+        numba.config.CACHE_DIR = directory
+    _compiled.append(copies[run])
+    return _compiled[0]
+
+
+def has_numba() -> bool:
+    """Tell whether runs are compiled: numba is installed, and KVMLAB_ENGINE does not say python."""
+    return os.environ.get("KVMLAB_ENGINE") != "python" and importlib.util.find_spec("numba") is not None
+
+
+@functools.cache
+def row_class(names: tuple[str, ...]) -> type:
+    """An object with the fields of a record: quicker to read in plain Python than a numpy record."""
+    return type("Row", (), {"__slots__": names})
+
+
+def as_objects(array: np.ndarray) -> list[Any]:
+    """The table as a list of objects, or of numbers."""
+    if array.dtype.names is None:
+        return list(array.tolist())
+    row = row_class(array.dtype.names)
+    objects = []
+    for values in array.tolist():
+        objects.append(row())
+        for name, value in zip(array.dtype.names, values, strict=True):
+            setattr(objects[-1], name, value)
+    return objects
+
+
+def copy_back(objects: list[Any], array: np.ndarray) -> None:
+    """Write what `as_objects` made of `array`, changed by a run, back into it."""
+    names = array.dtype.names
+    if len(array):
+        array[:] = objects if names is None else [tuple(getattr(o, name) for name in names) for o in objects]
+
+
+def advance(m: Machine, until: int, *, plain: bool | None = None) -> int:
+    """Run `m`, whose tables are numpy arrays, up to `until` (ns); return the time reached.
+
+    `plain`: use plain Python even if numba is there (None: as `has_numba` says).
+    """
+    if not (plain if plain is not None else not has_numba()):
+        return compiled_run(m)(m, until)
+    objects = Machine(*(as_objects(table) for table in m))
+    reached = run(objects, until)
+    for changed, array in zip(objects, m, strict=True):
+        copy_back(changed, array)
+    return reached

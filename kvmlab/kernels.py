@@ -1,0 +1,125 @@
+"""A kernel is one policy and its machinery; the machinery follows from the release.
+
+Sources: lapic.c, vmx.c, x86.c, hrtimer.c and sched/core.c of the releases named at each field.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from kvmlab import data, policy
+from kvmlab.policy import Policy
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FASTPATH_NEVER, FASTPATH_HV_ONLY, FASTPATH_ALWAYS = 0, 1, 2
+"""When a TSC-deadline write takes the fast path: never, only if the hv timer may be used, always."""
+
+ADVANCE_5_2, ADVANCE_5_3, ADVANCE_5_8 = 0, 1, 2
+"""Generations of the rule that tunes lapic_timer_advance_ns."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One policy and the machinery around it."""
+
+    name: str
+    policy: Policy
+    hrtimer_pinned: bool
+    """LAPIC hrtimers stay on the pCPU that armed them: v4.6 to v5.2 (61abdbe0bcc2), no more from v5.3 on."""
+    arm_fastpath: int
+    """FASTPATH_NEVER to v5.3, FASTPATH_HV_ONLY v5.8 to v6.17, FASTPATH_ALWAYS from v6.18 (0a94b2042419)."""
+    expiry_fastpath: bool
+    """PREEMPTION_TIMER exits have a fast path, and an expiry in the vCPU's own context is injected directly: from v5.8
+    (26efe2fd92e5)."""
+    rearm_after_block: bool
+    """Every block ends with kvm_lapic_switch_to_hv_timer, hv timer or not: up to v5.16."""
+    advance_rule: int
+    """ADVANCE_5_2, ADVANCE_5_3 or ADVANCE_5_8."""
+    nearest_any_cpu: bool
+    """housekeeping_any_cpu() looks for the nearest NUMA node first: seen in v5.8, not in v5.3."""
+    counts_fastpath_exits: bool
+    """KVM's counter ``exits`` includes fast-path exits: not in 5.10 (recorded), yes in 6.1 (recorded)."""
+
+    def with_policy(self, name: str, other: Policy) -> Kernel:
+        """The same machinery under another policy."""
+        return replace(self, name=name, policy=other)
+
+
+def parse_release(release: str) -> tuple[int, int]:
+    """Major and minor number of a release such as "v5.13" or "6.1.176"; ValueError if it is none."""
+    try:
+        major, minor = release.removeprefix("v").split("+")[0].split(".")[:2]
+        return int(major), int(minor)
+    except ValueError:
+        raise ValueError(
+            f"release: {release!r} is no kernel release; allowed: major.minor, such as v5.13 or 6.1.176"
+        ) from None
+
+
+def release(version: str, rule: Policy, name: str | None = None) -> Kernel:
+    """The kernel of release `version` under the policy `rule`."""
+    at = parse_release(version)
+    return Kernel(
+        name=name or version,
+        policy=rule,
+        hrtimer_pinned=at < (5, 3),
+        arm_fastpath=FASTPATH_NEVER if at < (5, 8) else FASTPATH_HV_ONLY if at < (6, 18) else FASTPATH_ALWAYS,
+        expiry_fastpath=at >= (5, 8),
+        rearm_after_block=at < (5, 17),
+        advance_rule=ADVANCE_5_2 if at < (5, 3) else ADVANCE_5_3 if at < (5, 8) else ADVANCE_5_8,
+        nearest_any_cpu=at >= (5, 8),
+        counts_fastpath_exits=at >= (5, 11),
+    )
+
+
+KERNELS: dict[str, Kernel] = {
+    kernel.name: kernel
+    for kernel in (
+        release("v5.2", policy.before),
+        release("v5.3", policy.rev1),
+        release("v5.13", policy.rev1),
+        release("v5.15", policy.rev2, name="v5.15+rev2"),
+        release("v5.18", policy.rev3),
+        release("v6.18", policy.rev3),
+    )
+}
+"""The six kernels of the course. Rev 3 is in upstream v5.18 (and stable kernels), not in v5.17."""
+
+
+def find(kernel: str | Kernel) -> Kernel:
+    """Return a kernel by name, or as it is; ValueError lists the known names."""
+    if isinstance(kernel, Kernel):
+        return kernel
+    if kernel not in KERNELS:
+        raise ValueError(f"kernel: {kernel!r} is not known; allowed: {', '.join(KERNELS)}")
+    return KERNELS[kernel]
+
+
+def variant(base: Kernel, choice: str | Kernel | Policy) -> Kernel:
+    """A kernel to compare: by its name, or a policy (its function or its name) put into `base`'s machinery."""
+    if isinstance(choice, Kernel):
+        return choice
+    if isinstance(choice, str):
+        if choice in policy.POLICIES:
+            return base.with_policy(choice, policy.POLICIES[choice])
+        if choice in KERNELS:
+            return KERNELS[choice]
+        raise ValueError(
+            f"kernel or policy: {choice!r} is not known; allowed: {', '.join([*KERNELS, *policy.POLICIES])}"
+        )
+    if not isinstance(choice, Callable):  # type: ignore[arg-type]
+        raise ValueError(f"kernel or policy: {choice!r} is neither a name, a Kernel nor a function of VcpuFacts")
+    return base.with_policy(getattr(choice, "__name__", "policy"), choice)
+
+
+def history() -> pd.DataFrame:
+    """The patch history, oldest first: one row a patch, columns as in data/patches.toml."""
+    import pandas as pd
+
+    with data.path("patches.toml").open("rb") as file:
+        return pd.DataFrame(tomllib.load(file)["patch"])

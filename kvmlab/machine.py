@@ -1,0 +1,241 @@
+"""The state of one simulated host: plain records that compiled and plain Python code read and write alike.
+
+Every table is an array of records (numpy structured arrays for numba; lists of objects with the same fields for plain
+Python), so ``vcpu.pending = 1`` is the same source for both. All times are integers in ns; flags are 0 or 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kvmlab.costs import STEPS
+from kvmlab.heap import NODE, heap_push, heap_remove
+
+NEVER = 1 << 62
+"""A time that does not come."""
+
+# Where a vCPU is. The kernel knows IN_GUEST_MODE and the rest; the model tells the rest apart.
+GUEST, HOST, BLOCKED, PREEMPTED, DONE = range(5)
+# Lanes: one pending event per vCPU and kind, then one per pCPU. The order breaks ties in time.
+LANE_HV, LANE_IPI, LANE_VCPU, LANE_WORK, LANE_DEVICE, LANE_OTHER, LANE_HOST_IRQ, LANE_PREEMPT, LANE_MOVE = range(9)
+LANE_KINDS = 9
+# What a vCPU's LAPIC timer can be set to.
+TSC_DEADLINE, ONESHOT, PERIODIC = range(3)
+TIMER_MODES = ("tsc_deadline", "oneshot", "periodic")
+# How a guest waits.
+SPIN, HLT, MWAIT, PAUSE = range(4)
+WAITS = ("spin", "hlt", "mwait", "pause")
+# Whose hrtimer it is.
+APIC_TIMER, SCHED_TICK, BACKGROUND = range(3)
+# Where an expiry found the vCPU, and what became of it.
+PLACES = ("hv", "own pCPU", "housekeeping posted", "housekeeping kicked", "not in guest", "at arm")
+AT_HV, AT_OWN, AT_POSTED, AT_KICKED, AT_NOT_IN_GUEST, AT_ARM = range(6)
+
+EXITS = ("EXTERNAL_INTERRUPT", "HLT", "MSR_WRITE", "PAUSE_INSTRUCTION", "EPT_MISCONFIG", "PREEMPTION_TIMER")
+X_EXTERNAL_INTERRUPT, X_HLT, X_MSR_WRITE, X_PAUSE, X_OTHER, X_PREEMPTION_TIMER = range(6)
+SVM_EXITS = ("interrupt", "hlt", "msr", "pause", "npf", "")
+"""What perf calls the same exits on AMD (there is no preemption timer)."""
+
+(
+    C_EXTERNAL_INTERRUPT, C_MSR_WRITE, C_MSR_WRITE_FAST, C_PREEMPTION_TIMER, C_PREEMPTION_TIMER_FAST, C_HLT, C_PAUSE,
+    C_OTHER, C_EXIT, C_ENTRY, C_HRTIMER, C_TICK, C_POST, C_POSTED_DELIVERY, C_KICK, C_WAKE_UP, C_CSTATE, C_HANDLER,
+    C_POLL_NOTICE,
+) = (
+    STEPS.index(name)
+    for name in (
+        "external_interrupt", "msr_write", "msr_write_fastpath", "preemption_timer", "preemption_timer_fastpath", "hlt",
+        "pause", "other_exit", "exit_transition", "entry_transition", "hrtimer_interrupt", "tick", "post",
+        "posted_delivery", "kick", "wake_up", "cstate_exit", "guest_handler", "halt_poll_notice",
+    )
+)  # fmt: skip
+
+
+def record(*names: str, floats: tuple[str, ...] = ()) -> np.dtype[np.void]:
+    """A record type of int64 fields, and float64 ones."""
+    return np.dtype([(name, np.int64) for name in names] + [(name, np.float64) for name in floats])
+
+
+VCPU = record(
+    # who and where
+    "index", "guest", "pcpu", "cpu", "state", "policy", "facts", "apicv", "mwait", "hlt", "pause_in_guest", "hv_op",
+    # struct kvm_timer
+    "timer_mode", "deadline", "period", "hv_deadline", "hv_timer_in_use", "pending", "pending_deadline",
+    "expired_deadline", "advance_ns", "advance_done", "advance_dynamic",
+    # interrupts on their way (PIR and IRR taken together), and requests
+    "irr", "irr_deadline", "device_irr", "ipi_kick", "req_migrate_timer", "move_to", "move_slot",
+    # the exit under way
+    "exit_at", "exit_start", "exit_reason", "exit_fast", "in_guest_at", "halting", "blocked_at", "blocked_ns", "was_hv",
+    "halt_poll_ns", "preempted_for",
+    # the guest's program
+    "in_handler", "eoi_done", "handled", "since", "left", "work_left", "idle", "halted_at", "programmed", "next_tick", "next_timer",
+    "timers_left", "ple_window",
+    # what was counted
+    "live", "armed", "delivered", "cancelled", "coalesced", "hv_armed", "lost_ns", "gap_max", "idle_ns", "lat_n", "lat_sum",
+    "lat_min", "lat_max",
+)  # fmt: skip
+
+GUEST_PROGRAM = record(
+    "tick_ns", "timer_ns", "relative", "busy_ns", "idle_ns", "wait", "nohz_idle", "device_gap", "other_gap",
+    "host_irq_gap", "preempt_gap", "preempt_ns", "move_gap", "pool_first", "pool_size",
+)  # fmt: skip
+
+PCPU = record(
+    "index", "housekeeping", "busy", "domain", "vcpu", "base", "irq_until", "fired", "timer_busy_ns", "late_max",
+    "queue_max",
+)  # fmt: skip
+
+TIMER = np.dtype([*NODE, *((name, np.int64) for name in ("cpu", "kind", "owner", "period"))])
+"""An hrtimer, and a lane too (which uses the NODE fields only), so that one compiled heap serves both."""
+
+EXIT = record("count", "fast", "min_ns", "max_ns", "sum_ns", floats=("sum_sq",))
+
+GLOBAL = record(
+    "now", "seq", "seed", "lanes", "n_vcpus", "n_done", "tsc_khz", "preemption_timer_shift", "timer_migration",
+    "min_timer_period_ns", "halt_poll_max_ns", "domains", "hrtimer_pinned", "arm_fastpath", "expiry_fastpath",
+    "rearm_after_block", "advance_rule", "nearest_any_cpu", "hv_range_ns", "trace_used", "events",
+)  # fmt: skip
+
+STEP = record("time", "cpu", "vcpu", "code", "arg")
+
+HIST_SHIFT = 6
+HIST_BINS = 40 << HIST_SHIFT
+"""Log-linear histogram: 64 bins a power of two, so a bin is at most 1/64 wide and its middle within 0.8 %."""
+
+STREAMS = len(STEPS) + 8
+(S_BUSY, S_IDLE, S_DEVICE, S_OTHER, S_HOST_IRQ, S_PREEMPT_GAP, S_PREEMPT, S_MOVE) = range(len(STEPS), STREAMS)
+
+UNIFORM_BITS = 24
+EXPONENTIAL_BITS = 20
+
+
+class Machine(NamedTuple):
+    """All state of one run. `Any`: an array of records, or a list of objects with the same fields."""
+
+    g: Any
+    """One GLOBAL record: clock, sequence, kernel machinery, host parameters."""
+    vcpus: Any
+    """VCPU records."""
+    programs: Any
+    """GUEST_PROGRAM records, one a guest."""
+    pcpus: Any
+    """PCPU records."""
+    timers: Any
+    """TIMER records: a LAPIC timer per vCPU, then a tick per pCPU, then a background timer per pCPU."""
+    lanes: Any
+    """TIMER records: the pending events."""
+    exits: Any
+    """EXIT records, vCPU by vCPU, one a reason."""
+    histogram: Any
+    """Latency counts, vCPU by vCPU, HIST_BINS each."""
+    places: Any
+    """Expiries of each vCPU by place, vCPU by vCPU, in the order of PLACES."""
+    counters: Any
+    """How often each vCPU has drawn from each stream."""
+    costs: Any
+    """Quantile tables of the costs in ns, one row of 8192 a step (see ShiftedLognormal.table), end to end."""
+    exponential: Any
+    """Quantile table of the exponential distribution with mean 1 << EXPONENTIAL_BITS, laid out in the same way."""
+    housekeeping: Any
+    """Numbers of the housekeeping pCPUs, ascending."""
+    pools: Any
+    """pCPUs on which moving guests may run, end to end."""
+    trace: Any
+    """The first steps, in order of their making (STEP records)."""
+
+
+Numbers = Any
+"""An array of int64, or a list of ints."""
+TABLE = 8192
+BODY = 4096
+
+
+def mix(x: int) -> int:
+    """Scramble 32 bits. Products stay below 2**63, so compiled and plain Python integers agree."""
+    x = ((x >> 16) ^ x) * 0x45D9F3B & 0xFFFFFFFF
+    x = ((x >> 16) ^ x) * 0x45D9F3B & 0xFFFFFFFF
+    return (x >> 16) ^ x
+
+
+def uniform(m: Machine, vcpu: int, stream: int) -> int:
+    """The next UNIFORM_BITS random bits of one vCPU's stream.
+
+    The n-th draw depends on (seed, vCPU, stream, n) alone: two kernels compared on one scenario meet the same world.
+    """
+    i = vcpu * STREAMS + stream
+    m.counters[i] += 1
+    return mix(mix(mix(m.g[0].seed) ^ i) ^ m.counters[i]) & ((1 << UNIFORM_BITS) - 1)
+
+
+def quantile(table: Numbers, first: int, u: int) -> int:
+    """Look up UNIFORM_BITS bits in the two-level table that starts at `first`: body by the upper 12 bits, tail by all."""
+    high = u >> 12
+    if high == BODY - 1:
+        return int(table[first + BODY + (u & 0xFFF)])
+    return int(table[first + high])
+
+
+def cost(m: Machine, vcpu: int, step: int) -> int:
+    """How long `step` takes this time, in ns."""
+    return quantile(m.costs, step * TABLE, uniform(m, vcpu, step))
+
+
+def exponential(m: Machine, vcpu: int, stream: int, mean_ns: int) -> int:
+    """An exponentially distributed time in ns, at least 1."""
+    return 1 + ((mean_ns * quantile(m.exponential, 0, uniform(m, vcpu, stream))) >> EXPONENTIAL_BITS)
+
+
+def schedule(m: Machine, kind: int, owner: int, time: int) -> None:
+    """Set when the lane's next event comes; NEVER clears it. Order: time, then kind, then sequence."""
+    g = m.g[0]
+    i = kind * g.n_vcpus + owner
+    lane = m.lanes[i]
+    if lane.time == time:
+        return
+    if lane.time != NEVER:
+        g.lanes = heap_remove(m.lanes, g.lanes, i)
+    lane.time = time
+    if time != NEVER:
+        g.seq += 1
+        lane.order = (kind << 48) | g.seq
+        g.lanes = heap_push(m.lanes, g.lanes, i)
+
+
+def scheduled(m: Machine, kind: int, owner: int) -> int:
+    """When the lane's next event comes, or NEVER."""
+    return int(m.lanes[kind * m.g[0].n_vcpus + owner].time)
+
+
+def note(m: Machine, time: int, cpu: int, vcpu: int, code: int, arg: int) -> None:
+    """Write one step into the trace while there is room."""
+    g = m.g[0]
+    if g.trace_used < len(m.trace):
+        step = m.trace[g.trace_used]
+        step.time = time
+        step.cpu = cpu
+        step.vcpu = vcpu
+        step.code = code
+        step.arg = arg
+        g.trace_used += 1
+
+
+def histogram_bin(ns: int) -> int:
+    """The bin of a latency: its leading HIST_SHIFT + 1 bits."""
+    shift = 0
+    while (ns >> shift) >= (2 << HIST_SHIFT):
+        shift += 1
+    return min((shift << HIST_SHIFT) + (ns >> shift), HIST_BINS - 1)
+
+
+def histogram_edges(index: int) -> tuple[int, int]:
+    """The latencies that fall into a bin: from, and up to but not including, in ns."""
+    if index < 2 << HIST_SHIFT:
+        return index, index + 1
+    shift = (index >> HIST_SHIFT) - 1
+    low = (index - (shift << HIST_SHIFT)) << shift
+    return low, low + (1 << shift)
+
+
+RULES = (mix, uniform, quantile, cost, exponential, schedule, scheduled, note, histogram_bin)
+"""What engine.py compiles from this module, callees first."""

@@ -1,0 +1,130 @@
+"""Who may post a LAPIC timer interrupt: the state before 2019 and the three revisions, as functions of five booleans.
+
+A policy answers what ``kvm_can_post_timer_interrupt(vcpu)`` answers in arch/x86/kvm/lapic.c. Everything else follows:
+whether the VMX preemption timer may be used (`can_use_hv_timer`), and, at expiry, whether the interrupt is posted.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class VcpuFacts(NamedTuple):
+    """What a policy may look at, in the kernel's words."""
+
+    pi_inject_timer: bool
+    """Module parameter kvm.pi_inject_timer: host hrtimers may inject the timer by posted interrupt."""
+    apicv_active: bool
+    """kvm_vcpu_apicv_active(vcpu): the virtual APIC takes posted interrupts."""
+    housekeeping_cpu: bool
+    """housekeeping_cpu(vcpu->cpu, HK_FLAG_TIMER): the pCPU of the vCPU is not a nohz_full one."""
+    mwait_in_guest: bool
+    """kvm_mwait_in_guest(kvm): the VM executes MWAIT without a VM exit."""
+    hlt_in_guest: bool
+    """kvm_hlt_in_guest(kvm): the VM executes HLT without a VM exit."""
+
+
+Policy = Callable[[VcpuFacts], bool]
+
+
+def before(v: VcpuFacts) -> bool:
+    """Never post: up to v5.2 there is no posted timer interrupt."""
+    return False
+
+
+def rev1(v: VcpuFacts) -> bool:
+    """Ask the host: commit 0c5f81dad46c (Wanpeng Li, July 2019, v5.3)."""
+    return v.pi_inject_timer and v.apicv_active
+
+
+def rev2(v: VcpuFacts) -> bool:
+    """Ask the pCPU too: RFC by Aili Yao, 22 Nov 2021 (<20211122095619.000060d2@gmail.com>), never merged."""
+    return v.pi_inject_timer and v.apicv_active and not v.housekeeping_cpu
+
+
+def rev3(v: VcpuFacts) -> bool:
+    """Ask the VM instead: commit 1714a4eb6fb0 (Wanpeng Li, January 2022, v5.18 and stable kernels)."""
+    return v.pi_inject_timer and v.apicv_active and (v.mwait_in_guest or v.hlt_in_guest)
+
+
+POLICIES: dict[str, Policy] = {"before": before, "rev1": rev1, "rev2": rev2, "rev3": rev3}
+
+
+def find(name: str) -> Policy:
+    """Return the policy called `name`; ValueError lists the known ones."""
+    if name not in POLICIES:
+        raise ValueError(f"policy: {name!r} is not known; allowed: {', '.join(POLICIES)}")
+    return POLICIES[name]
+
+
+def can_use_hv_timer(facts: VcpuFacts, can_post: bool, hv_timer: bool = True) -> bool:
+    """Tell whether the VMX preemption timer may serve this vCPU: kvm_can_use_hv_timer().
+
+    `hv_timer`: the vendor code has a set_hv_timer operation (Intel with kvm_intel.preemption_timer on; AMD has none).
+    Up to v5.3 the same refusals sit in vmx_set_hv_timer(), with the same outcome.
+    """
+    return hv_timer and not (facts.mwait_in_guest or can_post)
+
+
+def every_input() -> Iterator[VcpuFacts]:
+    """All 32 combinations, in the order of `index`: bit 0 is pi_inject_timer, bit 4 is hlt_in_guest."""
+    for bits in itertools.product((False, True), repeat=5):
+        yield VcpuFacts(*reversed(bits))
+
+
+def index(facts: VcpuFacts) -> int:
+    """Position of `facts` in a policy's table (0 to 31)."""
+    return sum(1 << i for i, fact in enumerate(facts) if fact)
+
+
+def ask(policy: Policy, facts: VcpuFacts) -> bool:
+    """Call a policy that may be a reader's own; ValueError says what was asked when it fails or answers no boolean."""
+    name = getattr(policy, "__name__", repr(policy))
+    try:
+        answer = policy(facts)
+    except Exception as error:
+        raise ValueError(f"policy {name} failed on {facts}: {type(error).__name__}: {error}") from error
+    if not isinstance(answer, bool | int) or answer not in (0, 1):
+        raise ValueError(f"policy {name} answered {answer!r} on {facts}; allowed: True or False")
+    return bool(answer)
+
+
+def table_bits(policy: Policy) -> int:
+    """Evaluate `policy` once over all 32 inputs: bit `index(facts)` of the result is the answer for `facts`."""
+    return sum(1 << i for i, facts in enumerate(every_input()) if ask(policy, facts))
+
+
+def truth_table(policy: Policy) -> pd.DataFrame:
+    """All 32 inputs and what follows, as booleans, with the kernel's words as columns.
+
+    Columns: the five facts, ``can_post_timer_interrupt`` and, for a host that has the preemption timer,
+    ``can_use_hv_timer``.
+    """
+    import pandas as pd
+
+    answers = [(facts, ask(policy, facts)) for facts in every_input()]
+    rows = [
+        {
+            **facts._asdict(),
+            "can_post_timer_interrupt": can_post,
+            "can_use_hv_timer": can_use_hv_timer(facts, can_post),
+        }
+        for facts, can_post in answers
+    ]
+    return pd.DataFrame(rows)
+
+
+def differences(policy_a: Policy, policy_b: Policy) -> pd.DataFrame:
+    """The inputs on which two policies differ: the five facts, and both answers for either policy.
+
+    Columns: the five facts, ``can_post_timer_interrupt_a``, ``..._b``, ``can_use_hv_timer_a``, ``..._b`` (booleans).
+    """
+    a, b = truth_table(policy_a), truth_table(policy_b)
+    both = a.merge(b, on=list(VcpuFacts._fields), suffixes=("_a", "_b"))
+    differ = both["can_post_timer_interrupt_a"] != both["can_post_timer_interrupt_b"]
+    return both[differ].reset_index(drop=True)

@@ -1,0 +1,96 @@
+"""Every lesson runs from top to bottom in JupyterLab in a browser; screenshots stay behind to be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, Request
+
+pytestmark = pytest.mark.browser
+
+LESSONS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+SCREENSHOTS = Path(__file__).parent / "screenshots"
+MINUTE = 60_000
+
+IS_OPEN = "name => window.jupyterapp?.shell.currentWidget?.context?.path === name"
+KERNEL_READY = "() => jupyterapp.shell.currentWidget.sessionContext.ready"
+RUN_ALL = """() => {
+    const done = ok => { window.lesson = { ok } };
+    jupyterapp.commands.execute('notebook:run-all-cells').then(() => done(true), () => done(false));
+}"""
+CELLS = "() => [...jupyterapp.shell.currentWidget.content.model.cells].map(cell => cell.toJSON())"
+SHUTDOWN = "() => jupyterapp.shell.currentWidget.sessionContext.shutdown()"
+SCROLL = """top => {
+    const scroller = jupyterapp.shell.currentWidget.content.node.querySelector('.jp-WindowedPanel-outer');
+    scroller.scrollTo({ top, behavior: 'instant' });
+    return [scroller.scrollTop, scroller.clientHeight, scroller.scrollHeight];
+}"""
+
+
+class Complaints(list[str]):
+    """What went wrong in a page: its script errors, and whatever it wanted from another machine."""
+
+    def __init__(self, page: Page) -> None:
+        page.on("pageerror", lambda error: self.append(f"page error: {error}"))
+        page.on("request", self.check_address)
+
+    def check_address(self, request: Request) -> None:
+        url = urlsplit(request.url)
+        if url.scheme in ("http", "https", "ws", "wss") and url.hostname != "127.0.0.1":
+            self.append(f"asks another machine: {request.url}")
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    with browser.new_page(viewport={"width": 1280, "height": 900}) as page:
+        page.set_default_timeout(MINUTE)
+        yield page
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+def test_lesson_runs_without_error(lesson, page, jupyterlab):
+    complaints = Complaints(page)
+    page.goto(jupyterlab.page(lesson.name))
+    page.wait_for_function(IS_OPEN, arg=lesson.name)
+    page.evaluate(KERNEL_READY)
+    page.evaluate("() => jupyterapp.shell.collapseLeft()")
+    try:
+        page.evaluate(RUN_ALL)
+        page.wait_for_function("window.lesson", timeout=10 * MINUTE)
+        page.wait_for_function("!document.body.innerText.includes('Loading widget...')")
+        take_screenshots(page, lesson.stem)
+        cells = [cell for cell in page.evaluate(CELLS) if cell["cell_type"] == "code" and cell["source"]]
+    finally:
+        page.evaluate(SHUTDOWN)
+    assert [error for cell in cells for error in errors(cell)] == []
+    assert [cell["source"] for cell in cells if cell["execution_count"] is None] == [], "cells that did not run"
+    assert page.get_by_text("Error displaying widget").count() == 0
+    assert complaints == []
+
+
+def errors(cell):
+    """Errors a cell ended with, unless it is tagged `raises-exception`: then the error is the lesson."""
+    if "raises-exception" in cell["metadata"].get("tags", ()):
+        return []
+    return [f"{out['ename']}: {out['evalue']}" for out in cell["outputs"] if out["output_type"] == "error"]
+
+
+def take_screenshots(page, name):
+    """Save the whole notebook, a screenful at a time, as screenshots/<name>-00.png and so on."""
+    SCREENSHOTS.mkdir(exist_ok=True)
+    for old in SCREENSHOTS.glob(f"{name}-*.png"):
+        old.unlink()
+    top = screenful = 0
+    while True:
+        at, height, total = page.evaluate(SCROLL, top)
+        page.wait_for_timeout(300)  # cells are drawn as they scroll into view
+        page.screenshot(path=SCREENSHOTS / f"{name}-{screenful:02}.png")
+        if at + height >= total - 1:
+            return
+        top, screenful = at + 0.9 * height, screenful + 1
