@@ -11,6 +11,7 @@ from kvmlab.policy import VcpuFacts
 from kvmlab.recorded import check_recordings, recorded_rows, recorded_scenario
 from kvmlab.run import Run, compare, simulate, sweep, warm_up
 from kvmlab.scenario import Guest, Host, Scenario, Workload
+from kvmlab.story import Story, follow_timer
 
 __version__ = "0.1.0"
 
@@ -22,10 +23,12 @@ __all__ = [
     "Kernel",
     "Run",
     "Scenario",
+    "Story",
     "VcpuFacts",
     "Workload",
     "check_recordings",
     "compare",
+    "follow_timer",
     "history",
     "policy",
     "read_kvm_trace",

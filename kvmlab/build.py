@@ -23,7 +23,6 @@ from kvmlab.machine import (
     HIST_BINS,
     HOST,
     LANE_KINDS,
-    Machine,
     NEVER,
     PCPU,
     PLACES,
@@ -35,7 +34,7 @@ from kvmlab.machine import (
     TIMER_MODES,
     VCPU,
     WAITS,
-    exponential,
+    Machine,
     mix,
 )
 from kvmlab.policy import VcpuFacts

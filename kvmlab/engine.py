@@ -61,6 +61,9 @@ from kvmlab.trace import T_APIC_TIMER_FN, T_HRTIMER_INTERRUPT
 from kvmlab.vcpu import deliver_device_interrupt, leave_guest_by_irq, move, preempt, vcpu_runs
 from kvmlab.vmexit import kvm_exit
 
+HRTIMER_RETRIES = 3
+"""How often hrtimer_interrupt() looks again for timers that came due meanwhile, before it gives the CPU back."""
+
 
 def run_hrtimer(m: Machine, cpu: int, timer: int, interrupted: int, now: int) -> int:
     """Run one timer's callback on `cpu`; return the time after it."""
@@ -95,14 +98,18 @@ def hrtimer_interrupt(m: Machine, cpu: int, now: int) -> None:
         interrupted = resident
     started = t
     served = 0
-    while pcpu.base != NONE and m.timers[pcpu.base].time <= t:
-        t = run_hrtimer(m, cpu, pcpu.base, interrupted, t)
-        served += 1
+    for _ in range(HRTIMER_RETRIES):
+        due = t
+        while pcpu.base != NONE and m.timers[pcpu.base].time <= due:
+            t = run_hrtimer(m, cpu, pcpu.base, interrupted, t)
+            served += 1
     pcpu.irq_until = t
     pcpu.queue_max = max(pcpu.queue_max, served)
     note(m, started, cpu, NONE, T_HRTIMER_INTERRUPT, t - started)
     if resident != NONE and m.vcpus[resident].state == HOST:
         schedule(m, LANE_VCPU, resident, scheduled(m, LANE_VCPU, resident) + t - started)
+    if pcpu.base != NONE and m.timers[pcpu.base].time <= t:
+        pcpu.irq_until = t + (t - started)  # "interrupt took too long": as long again for everything else
     reprogram(m, cpu)
 
 
@@ -271,7 +278,7 @@ def source_digest() -> str:
 
 def signature(rule: FunctionType, m: Machine) -> Any:
     """The numba signature that a rule's annotations say; one each, where numba left alone would make dozens."""
-    from numba import types, typeof
+    from numba import typeof, types
 
     known = {
         "int": types.int64,
@@ -346,6 +353,11 @@ def as_objects(array: np.ndarray) -> list[Any]:
     return objects
 
 
+def plain_copy(m: Machine) -> Machine:
+    """The machine as lists of objects, for plain Python."""
+    return Machine(*(as_objects(table) for table in m))
+
+
 def copy_back(objects: list[Any], array: np.ndarray) -> None:
     """Write what `as_objects` made of `array`, changed by a run, back into it."""
     names = array.dtype.names
@@ -360,7 +372,7 @@ def advance(m: Machine, until: int, *, plain: bool | None = None) -> int:
     """
     if not (plain if plain is not None else not has_numba()):
         return compiled_run(m)(m, until)
-    objects = Machine(*(as_objects(table) for table in m))
+    objects = plain_copy(m)
     reached = run(objects, until)
     for changed, array in zip(objects, m, strict=True):
         copy_back(changed, array)

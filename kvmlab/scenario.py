@@ -73,10 +73,14 @@ class Host:
         count = checks.whole("pcpus", self.pcpus, 1, MAX_PCPUS)
         isolated = checks.cpus("isolated", self.isolated, count)
         if len(isolated) == count:
-            raise ValueError(f"isolated: {isolated} leaves no housekeeping CPU of {count}; allowed: at most {count - 1}")
+            raise ValueError(
+                f"isolated: {isolated} leaves no housekeeping CPU of {count}; allowed: at most {count - 1}"
+            )
         domains = tuple(checks.cpus("domains", domain, count) for domain in self.domains)
         if domains and sorted(itertools.chain(*domains)) != list(range(count)):
-            raise ValueError(f"domains: {domains} does not fit; allowed: every pCPU from 0 to {count - 1} in one of them")
+            raise ValueError(
+                f"domains: {domains} does not fit; allowed: every pCPU from 0 to {count - 1} in one of them"
+            )
         others = tuple(cpu for cpu in range(count) if cpu not in isolated)
         store(
             self,

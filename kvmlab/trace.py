@@ -8,7 +8,7 @@ NAMES = (
     "kvm_set_lapic_tscdeadline_msr",
     "start_apic_timer",
     "start_hv_timer",
-    "can_use_hv_timer: no",
+    "kvm_can_use_hv_timer: no",
     "vmx_set_hv_timer: -ERANGE",
     "cancel_hv_timer",
     "start_sw_timer",

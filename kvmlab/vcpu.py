@@ -12,6 +12,7 @@ from kvmlab.lapic import (
     kvm_migrate_apic_timer,
     kvm_vcpu_kick,
     kvm_vcpu_wake_up,
+    kvm_wait_lapic_expire,
     send_ipi,
 )
 from kvmlab.machine import (
@@ -32,7 +33,6 @@ from kvmlab.machine import (
     schedule,
 )
 from kvmlab.trace import T_BLOCK, T_LOAD, T_SCHED_OUT
-from kvmlab.lapic import kvm_wait_lapic_expire
 from kvmlab.vmexit import count_gap, kvm_entry, kvm_exit
 
 HALT_POLL_NS_GROW_START = 10_000
