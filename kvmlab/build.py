@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kvmlab import policy
 from kvmlab.costs import STEPS
@@ -59,11 +60,12 @@ def gap(per_second: float) -> int:
 
 
 @functools.cache
-def exponential_table() -> np.ndarray:
+def exponential_table() -> npt.NDArray[np.int64]:
     """Quantiles of the exponential distribution with mean 1 << EXPONENTIAL_BITS; body and tail as in a cost's table."""
     middle = (np.arange(BODY) + 0.5) / BODY
     survival = np.concatenate([1 - middle, (1 - middle) / BODY])
-    return np.rint(-np.log(survival) * (1 << EXPONENTIAL_BITS)).astype(np.int64)
+    table: npt.NDArray[np.int64] = np.rint(-np.log(survival) * (1 << EXPONENTIAL_BITS)).astype(np.int64)
+    return table
 
 
 def globals_of(s: Scenario, vcpus: int) -> np.ndarray:

@@ -122,7 +122,7 @@ def hv_timer_expires(m: Machine, v: int, now: int) -> None:
 
 
 def ipi_arrives(m: Machine, v: int, now: int) -> None:
-    """A kick takes the vCPU out of the guest, a posted interrupt is taken in it. Elsewhere the next entry sees to both."""
+    """A kick takes the vCPU out of the guest, a posted interrupt is taken in it; else the next entry sees to both."""
     x = m.vcpus[v]
     kick = x.ipi_kick
     if x.state == GUEST and now < x.in_guest_at:

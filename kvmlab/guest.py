@@ -64,7 +64,7 @@ def stays_in_guest(m: Machine, v: int) -> bool:
 def sleeps(m: Machine, v: int) -> bool:
     """Tell whether the guest waits by an instruction that needs an interrupt to end (HLT or MWAIT)."""
     wait = m.programs[m.vcpus[v].guest].wait
-    return bool(wait == HLT or wait == MWAIT)
+    return bool(wait in (HLT, MWAIT))
 
 
 def next_multiple(last: int, period: int, now: int) -> int:

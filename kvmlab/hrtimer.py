@@ -22,7 +22,7 @@ def idle_cpu(m: Machine, cpu: int) -> bool:
     if pcpu.busy or pcpu.vcpu == NONE:
         return not pcpu.busy
     state = m.vcpus[pcpu.vcpu].state
-    return bool(state == BLOCKED or state == DONE)
+    return bool(state in (BLOCKED, DONE))
 
 
 def housekeeping_any_cpu(m: Machine, cpu: int) -> int:
@@ -38,9 +38,9 @@ def housekeeping_any_cpu(m: Machine, cpu: int) -> int:
 def get_nohz_timer_target(m: Machine, cpu: int) -> int:
     """The CPU that should take an unpinned timer armed on `cpu`, which is busy arming it.
 
-    A housekeeping CPU keeps the timer. Otherwise the first busy housekeeping CPU, nearest scheduler domain first, lowest
-    number first within it; else any housekeeping CPU. CPUs taken out of the scheduler domains (isolcpus=domain) have
-    none to search.
+    A housekeeping CPU keeps the timer. Otherwise the first busy housekeeping CPU, nearest scheduler domain first,
+    lowest number first within it; else any housekeeping CPU. CPUs taken out of the scheduler domains (isolcpus=domain)
+    have none to search.
     """
     if m.pcpus[cpu].housekeeping:
         return cpu

@@ -234,7 +234,7 @@ def count_place(m: Machine, v: int, place: int) -> None:
 
 
 def place_of_hrtimer(m: Machine, v: int, cpu: int, interrupted: int) -> int:
-    """Where an expiry on `cpu` finds the vCPU; `interrupted`: the vCPU that this very interrupt took out of the guest."""
+    """Where an expiry on `cpu` finds the vCPU; `interrupted`: the vCPU that this interrupt took out of the guest."""
     if interrupted == v:
         return AT_OWN
     if m.vcpus[v].state != GUEST:

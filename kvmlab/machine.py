@@ -69,11 +69,11 @@ VCPU = record(
     "exit_at", "exit_start", "exit_reason", "exit_fast", "in_guest_at", "halting", "blocked_at", "blocked_ns", "was_hv",
     "halt_poll_ns", "preempted_for",
     # the guest's program
-    "in_handler", "eoi_done", "handled", "since", "left", "work_left", "idle", "halted_at", "programmed", "next_tick", "next_timer",
-    "timers_left", "ple_window",
+    "in_handler", "eoi_done", "handled", "since", "left", "work_left", "idle", "halted_at", "programmed", "next_tick",
+    "next_timer", "timers_left", "ple_window",
     # what was counted
-    "live", "armed", "delivered", "cancelled", "coalesced", "hv_armed", "lost_ns", "gap_max", "idle_ns", "lat_n", "lat_sum",
-    "lat_min", "lat_max",
+    "live", "armed", "delivered", "cancelled", "coalesced", "hv_armed", "lost_ns", "gap_max", "idle_ns",
+    "lat_n", "lat_sum", "lat_min", "lat_max",
 )  # fmt: skip
 
 GUEST_PROGRAM = record(
@@ -169,7 +169,7 @@ def uniform(m: Machine, vcpu: int, stream: int) -> int:
 
 
 def quantile(table: Numbers, first: int, u: int) -> int:
-    """Look up UNIFORM_BITS bits in the two-level table that starts at `first`: body by the upper 12 bits, tail by all."""
+    """Look up UNIFORM_BITS bits in the two-level table that starts at `first`: body by the upper 12, tail by all."""
     high = u >> 12
     if high == BODY - 1:
         return int(table[first + BODY + (u & 0xFFF)])

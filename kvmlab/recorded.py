@@ -100,7 +100,7 @@ def recorded_guest(row: Mapping[str, Any]) -> Guest:
 def recorded_scenario(row: Mapping[str, Any]) -> Scenario:
     """The scenario that reproduces a row of recorded_runs.csv (a mapping of its columns; text or numbers).
 
-    Only what the recorder set up goes in; nothing that was measured does. ValueError names the column that does not fit.
+    Only what the recorder set up goes in; nothing that was measured does. ValueError names a column that does not fit.
     """
     release = str(column(row, "kernel"))
     rule = checks.choice("policy", column(row, "policy"), policy.POLICIES)
@@ -108,7 +108,7 @@ def recorded_scenario(row: Mapping[str, Any]) -> Scenario:
     timers, period = guest.workload.timers or 0, guest.workload.timer_us or 0
     return Scenario(
         recorded_host(row),
-        guest,
+        (guest,),
         kernel=kernels.release(release, policy.find(rule), name=f"{release} {rule}"),
         duration_s=0.1 + 3 * timers * period / 1e6,
     )
@@ -120,18 +120,21 @@ def placed_on(run: Run) -> str:
     return " ".join(f"cpu{cpu}:{count}" for cpu, count in fired.items())
 
 
+def share_on_cpu0(placement: str) -> float | None:
+    """The share of expiries that CPU 0 fired, from text such as "cpu1:7 cpu0:3"; None if no hrtimer fired."""
+    counts = {cpu: int(count) for cpu, count in re.findall(r"cpu(\d+):(\d+)", placement)}
+    return counts.get("0", 0) / sum(counts.values()) if counts else None
+
+
 def same_placement(recorded: str, predicted: str) -> bool:
     """Tell whether two placements are in line: the shares fired by CPU 0 differ by less than a quarter.
 
     Ten expiries were traced, so a share is known to a tenth at best, and where the tick lies in them is chance.
     """
-    shares = []
-    for text in (recorded, predicted):
-        counts = {cpu: int(count) for cpu, count in re.findall(r"cpu(\d+):(\d+)", str(text))}
-        shares.append(counts.get("0", 0) / sum(counts.values()) if counts else None)
-    if None in shares:
-        return shares[0] is shares[1]
-    return abs(shares[0] - shares[1]) < 0.25
+    a, b = share_on_cpu0(recorded), share_on_cpu0(predicted)
+    if a is None or b is None:
+        return a is b
+    return abs(a - b) < 0.25
 
 
 def check_row(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -149,8 +149,8 @@ class Run:
     def placement(self) -> pd.DataFrame:
         """Where expiries found the vCPU, and what became of them. Columns: expiries (count), share (of all).
 
-        Rows: hv; own pCPU (hrtimer there, an exit); housekeeping posted (no exit); housekeeping kicked (an exit); not in
-        guest (blocked, in the host or preempted: no exit of its own); at arm (already due when armed).
+        Rows: hv; own pCPU (hrtimer there, an exit); housekeeping posted (no exit); housekeeping kicked (an exit);
+        not in guest (blocked, in the host or preempted: no exit of its own); at arm (already due when armed).
         """
         import pandas as pd
 
@@ -358,4 +358,4 @@ def warm_up() -> None:
     """Compile the engine, or load it from the cache: a fraction of a second when it is there, seconds when not."""
     from kvmlab.scenario import Guest, Host
 
-    simulate(Scenario(Host(), Guest(), duration_s=0.01))
+    simulate(Scenario(Host(), (Guest(),), duration_s=0.01))

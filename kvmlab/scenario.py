@@ -1,4 +1,4 @@
-"""What is simulated: a host, its guests and what they do. Checked when built; an error names the field and the limit."""
+"""What is simulated: a host, its guests and what they do. Checked when built; errors name the field and the limit."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ class Workload:
     device_irq_hz: float = 0.0
     """Interrupts a second from devices of the guest, at random times."""
     other_exit_hz: float = 0.0
-    """Other exits a second that the guest causes while it works (EPT_MISCONFIG: a device's doorbell), at random times."""
+    """Other exits a second that the guest causes while it works (EPT_MISCONFIG: a device's doorbell), at random."""
     host_irq_hz: float = 0.0
     """Interrupts a second that the host itself takes on the vCPU's pCPU, at random times."""
 

@@ -85,14 +85,14 @@ SENTENCES = {
     T_WRMSR: "The host handles the guest's write to its timer.",
     T_START_APIC_TIMER: "What was armed before is forgotten, and who shall fire the timer is decided.",
     T_START_HV_TIMER: "The VMX preemption timer is armed: it counts down while the vCPU is in guest mode.",
-    T_HV_REFUSED: "The preemption timer may not be used: it is missing, or MWAIT does not exit, or the timer may be posted.",
+    T_HV_REFUSED: "No preemption timer: it is missing, or MWAIT does not exit, or the timer may be posted.",
     T_HV_ERANGE: "The deadline is further away than the preemption timer can count.",
     T_CANCEL_HV_TIMER: "The preemption timer is turned off.",
     T_START_SW_TIMER: "A host hrtimer takes the job.",
     T_HRTIMER_START: "The hrtimer is queued on {cpu}.",
     T_HRTIMER_CANCEL: "The hrtimer is taken off its queue.",
     T_NOHZ_TARGET: "Asked which CPU should take an unpinned timer: {cpu}.",
-    T_TARGET_REFUSED: "It would be the first to expire on {cpu}, which would have to be reprogrammed from afar: it stays.",
+    T_TARGET_REFUSED: "It would be the first to expire on {cpu}, which can't be reprogrammed from afar: it stays.",
     T_APIC_TIMER_FN: "The hrtimer's callback runs {ns} after the time it was set for.",
     T_HRTIMER_INTERRUPT: "The CPU's event timer fires: the hrtimers that are due are run.",
     T_HV_EXPIRED: "The exit says that the preemption timer has run down: the timer has expired.",
@@ -228,11 +228,11 @@ def story_scenario(kernel: Kernel, options: dict[str, Any]) -> Scenario:
         mwait_in_guest=options["mwait_in_guest"],
         workload=Workload(tick_hz=0, timers=1, timer_mode=options["timer_mode"], waits_by="hlt"),
     )
-    return Scenario(host, guest, kernel=kernel, costs=mean_costs())
+    return Scenario(host, (guest,), kernel=kernel, costs=mean_costs())
 
 
 def arm(m: Machine, mode: str, deadline_ns: int, housekeeping_next_event_ns: int) -> int:
-    """The guest, in guest mode at time 0, writes its timer; return when the host sees the write (time 0 of the story)."""
+    """The guest writes its timer, in guest mode at time 0; return when the host sees it (time 0 of the story)."""
     vcpu = m.vcpus[0]
     vcpu.state = GUEST
     vcpu.exit_reason = -1
