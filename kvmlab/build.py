@@ -205,7 +205,7 @@ def pcpus_of(host: Host, vcpus: np.ndarray) -> np.ndarray:
     pcpus["vcpu"][vcpus["pcpu"]] = np.arange(len(vcpus))
     pcpus["housekeeping"][list(host.timer_housekeeping)] = 1
     if host.housekeeping != "idle":
-        pcpus["busy"][list(host.loaded or ())] = 1
+        pcpus["busy"][list(host.loaded_cpus)] = 1
     for number, domain in enumerate(host.domains):
         pcpus["domain"][list(domain)] = number
     return pcpus
@@ -221,7 +221,7 @@ def has_tick(s: Scenario, cpu: int) -> bool:
     if cpu not in housekeeping:
         return False
     timekeeper = cpu == housekeeping[0] and len(housekeeping) < host.pcpus
-    loaded = host.housekeeping != "idle" and cpu in (host.loaded or ())
+    loaded = host.housekeeping != "idle" and cpu in host.loaded_cpus
     return timekeeper or loaded or any(cpu in cpus for cpus in s.placement)
 
 
@@ -233,7 +233,7 @@ def timers_of(s: Scenario, vcpus: int) -> np.ndarray:
     """
     host, count = s.host, s.host.pcpus
     tick, period = gap(host.hz), us(host.housekeeping_timer_us)
-    loaded = (host.loaded or ()) if host.housekeeping == "timers" else ()
+    loaded = host.loaded_cpus if host.housekeeping == "timers" else ()
     timers = np.zeros(vcpus + 2 * count, TIMER)
     timers["cpu"] = NONE
     timers["kind"] = [APIC_TIMER] * vcpus + [SCHED_TICK] * count + [BACKGROUND] * count

@@ -312,13 +312,13 @@ def compiled_run(m: Machine) -> Callable[[Machine, int], int]:
             names = {name: copies.get(value, value) for name, value in rule.__globals__.items() if callable(value)}
             copy = FunctionType(rule.__code__, {**rule.__globals__, **names}, rule.__name__)
             copy.__module__ = rule.__module__
-            inner = rule is not run
+            inner = rule is not run  # called from compiled code only: needs no way in from Python
             compile_it = numba.njit(
                 signature(rule, m),
                 cache=True,
                 nogil=True,
                 error_model="numpy",
-                _nrt=False,
+                _nrt=False,  # no rule allocates; counting references to tables would make a run ten times as slow
                 no_cpython_wrapper=inner,
                 no_cfunc_wrapper=inner,
             )

@@ -81,13 +81,12 @@ class Host:
             raise ValueError(
                 f"domains: {domains} does not fit; allowed: every pCPU from 0 to {count - 1} in one of them"
             )
-        others = tuple(cpu for cpu in range(count) if cpu not in isolated)
         store(
             self,
             pcpus=count,
             isolated=isolated,
-            domains=domains or (tuple(range(count)),),
-            loaded=others if self.loaded is None else checks.cpus("loaded", self.loaded, count),
+            domains=domains,
+            loaded=None if self.loaded is None else checks.cpus("loaded", self.loaded, count),
             hz=checks.whole("hz", self.hz, 1, 10_000),
             housekeeping=checks.choice("housekeeping", self.housekeeping, HOUSEKEEPING_LOADS),
             housekeeping_timer_us=checks.number("housekeeping_timer_us", self.housekeeping_timer_us, 5, 1e6, "us"),
@@ -105,6 +104,13 @@ class Host:
         if self.lapic_timer_advance_ns is not None:
             advance = checks.whole("lapic_timer_advance_ns", self.lapic_timer_advance_ns, 0, 1_000_000)
             store(self, lapic_timer_advance_ns=advance)
+
+    @property
+    def loaded_cpus(self) -> tuple[int, ...]:
+        """The pCPUs that do what `housekeeping` says."""
+        if self.loaded is not None:
+            return self.loaded
+        return tuple(cpu for cpu in range(self.pcpus) if cpu not in self.isolated)
 
     @property
     def timer_housekeeping(self) -> tuple[int, ...]:
