@@ -72,7 +72,7 @@ unit: setup
 # One notebook stays on one worker: its cells share a kernel.
 notebooks: setup
 ifneq ($(wildcard notebooks/*.ipynb),)
-	$(BIN)/pytest -p nbval --nbval notebooks -n $(JOBS) --dist loadfile
+	$(BIN)/pytest -p nbval --nbval --nbval-sanitize-with tests/nbval.cfg notebooks -n $(JOBS) --dist loadfile
 else
 	@echo 'There are no notebooks to run.'
 endif
