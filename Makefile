@@ -3,6 +3,7 @@
 ## make setup      only make or update .venv; `lab` and `test` do it by themselves
 ## make lint | unit | notebooks | browser     one part of `make test`
 ## make format     let ruff mend what it can
+## make outputs    run the lessons and store their outputs anew
 ## make bench      run the benchmarks
 ## make lock       write requirements.lock anew from pyproject.toml (UPGRADE=--upgrade: with the newest versions)
 ## make clean      remove .venv and everything else that can be made again
@@ -21,7 +22,7 @@ BIN := $(VENV)/bin
 endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup lab test lint format unit notebooks browser bench lock clean
+.PHONY: help setup lab test lint format outputs unit notebooks browser bench lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -68,6 +69,9 @@ format: setup
 
 unit: setup
 	$(BIN)/pytest -n $(JOBS) -m 'not browser'
+
+outputs: setup
+	$(BIN)/python tools/store_outputs.py
 
 # One notebook stays on one worker: its cells share a kernel.
 notebooks: setup

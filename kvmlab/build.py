@@ -137,15 +137,16 @@ def facts_of(host: Host, guest: Guest) -> int:
 
 
 def vcpu_fields(s: Scenario, index: int, number: int, cpu: int, table: int) -> dict[str, Any]:
-    """A vCPU at time 0: loaded on its pCPU, about to enter the guest, whose first act is to program its timer."""
+    """A vCPU before it starts: loaded on its pCPU, about to enter the guest, which programs its timer first."""
     guest, host = s.guests[number], s.host
     w = guest.workload
-    start = start_offset(s.seed, index, gap(w.tick_hz)) if w.tick_hz else 0
+    boot = 1 + (start_offset(s.seed, index, gap(host.hz)) if guest.boot_us is None else us(guest.boot_us))
     only_waits = w.idle_us > 0 and w.busy_us == 0
     dynamic = host.lapic_timer_advance_ns is None
     return {
         "index": index,
         "guest": number,
+        "boot": boot,
         "pcpu": cpu,
         "cpu": cpu,
         "state": HOST,
@@ -169,16 +170,17 @@ def vcpu_fields(s: Scenario, index: int, number: int, cpu: int, table: int) -> d
         "work_left": NEVER,
         "halted_at": NEVER,
         "programmed": NEVER,
-        "next_tick": start + gap(w.tick_hz) if w.tick_hz else NEVER,
-        "next_timer": us(w.timer_us) if w.timer_us else NEVER,
+        "idle_ns": boot,
+        "next_tick": boot + gap(w.tick_hz) if w.tick_hz else NEVER,
+        "next_timer": boot + us(w.timer_us) if w.timer_us else NEVER,
         "timers_left": -1 if w.timers is None else w.timers,
         "ple_window": round(host.ple_window / host.tsc_ghz),
     }
 
 
 def start_offset(seed: int, index: int, period: int) -> int:
-    """Guests boot at different times: where in the tick's period a vCPU's tick lies."""
-    return mix(mix(seed) ^ mix(index + 1)) % period
+    """Where in a period something starts that starts at any time."""
+    return mix(mix(mix(seed) + 1) + index) % period
 
 
 def vcpus_of(s: Scenario) -> np.ndarray:

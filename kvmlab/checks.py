@@ -7,6 +7,23 @@ from collections.abc import Iterable
 from typing import Any
 
 MIN_RATE = 0.01
+LONGEST_SHOWN = 200
+
+
+def shown(value: Any) -> str:
+    """A value as an error shows it: shortened, whatever it is."""
+    try:
+        text = repr(value)
+    except ValueError:  # an int of thousands of digits
+        text = "a number of very many digits"
+    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "..."
+
+
+def several(field: str, value: Any, kind: str) -> tuple[Any, ...]:
+    """Return `value` as a tuple if it can be iterated and is no text; `kind` says what it should hold."""
+    if not isinstance(value, str | bytes) and isinstance(value, Iterable):
+        return tuple(value)
+    raise ValueError(f"{field}: {shown(value)} does not fit; allowed: {kind}")
 
 
 def number(field: str, value: Any, low: float, high: float, unit: str = "") -> float:
@@ -14,10 +31,10 @@ def number(field: str, value: Any, low: float, high: float, unit: str = "") -> f
     allowed = f"allowed: a number from {low:g} to {high:g}{' ' + unit if unit else ''}"
     try:
         result = float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{field}: {value!r} is not a number; {allowed}") from None
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{field}: {shown(value)} is not a number that fits; {allowed}") from None
     if isinstance(value, str | bytes) or not math.isfinite(result) or not low <= result <= high:
-        raise ValueError(f"{field}: {value!r} does not fit; {allowed}")
+        raise ValueError(f"{field}: {shown(value)} does not fit; {allowed}")
     return result
 
 

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from kvmlab import guest, heap, hrtimer, lapic, machine, vcpu, vmexit
-from kvmlab.guest import guest_acts, guest_resume, new_work, sleeps, take_interrupt
+from kvmlab.guest import guest_acts, guest_resume, new_work, next_multiple, sleeps, take_interrupt
 from kvmlab.heap import NONE, heap_remove
 from kvmlab.hrtimer import enqueue_hrtimer, reprogram
-from kvmlab.lapic import apic_timer_fn, kvm_lapic_expired_hv_timer
+from kvmlab.lapic import apic_timer_fn, kvm_lapic_expired_hv_timer, post_timer_interrupt
 from kvmlab.machine import (
     APIC_TIMER,
     C_HRTIMER,
@@ -35,6 +35,7 @@ from kvmlab.machine import (
     LANE_KINDS,
     LANE_MOVE,
     LANE_OTHER,
+    LANE_POST,
     LANE_PREEMPT,
     LANE_VCPU,
     LANE_WORK,
@@ -83,7 +84,7 @@ def run_hrtimer(m: Machine, cpu: int, timer: int, interrupted: int, now: int) ->
         pcpu.late_max = max(pcpu.late_max, now - expires)
         return done
     now += cost(m, m.g[0].n_vcpus + cpu, C_TICK if t.kind == SCHED_TICK else C_HRTIMER)
-    enqueue_hrtimer(m, timer, cpu, expires + t.period)
+    enqueue_hrtimer(m, timer, cpu, next_multiple(expires, t.period, now))
     return now
 
 
@@ -134,6 +135,13 @@ def ipi_arrives(m: Machine, v: int, now: int) -> None:
             leave_guest_by_irq(m, v, now)
         else:
             take_interrupt(m, v, now)
+
+
+def post_arrives(m: Machine, v: int, now: int) -> None:
+    """The true deadline has come: the interrupt is posted, to a vCPU that may have left the guest meanwhile."""
+    x = m.vcpus[v]
+    x.posting = 0
+    post_timer_interrupt(m, v, x.posting_deadline, now)
 
 
 def work_arrives(m: Machine, v: int, now: int) -> None:
@@ -194,6 +202,8 @@ def handle(m: Machine, kind: int, owner: int, now: int) -> None:
         hv_timer_expires(m, owner, now)
     elif kind == LANE_IPI:
         ipi_arrives(m, owner, now)
+    elif kind == LANE_POST:
+        post_arrives(m, owner, now)
     elif kind == LANE_WORK:
         work_arrives(m, owner, now)
     else:
@@ -207,14 +217,14 @@ def start_at_random(m: Machine, kind: int, v: int, stream: int, mean_ns: int) ->
 
 
 def start(m: Machine) -> None:
-    """Time 0: the host's timers run, and every vCPU is about to enter its guest."""
+    """Time 0: the host's timers run, and every vCPU will enter its guest when that boots."""
     for i in range(len(m.timers)):
         if m.timers[i].time != NEVER:
             enqueue_hrtimer(m, i, m.timers[i].owner, m.timers[i].time)
     for v in range(len(m.vcpus)):
         x = m.vcpus[v]
         program = m.programs[x.guest]
-        schedule(m, LANE_VCPU, v, 1 + v)
+        schedule(m, LANE_VCPU, v, x.boot)
         start_at_random(m, LANE_DEVICE, v, S_DEVICE, program.device_gap)
         start_at_random(m, LANE_OTHER, v, S_OTHER, program.other_gap)
         start_at_random(m, LANE_HOST_IRQ, v, S_HOST_IRQ, program.host_irq_gap)
@@ -253,6 +263,7 @@ OWN_RULES: tuple[Callable[..., Any], ...] = (
     hrtimer_interrupt,
     hv_timer_expires,
     ipi_arrives,
+    post_arrives,
     work_arrives,
     move_somewhere,
     outside_event,

@@ -9,6 +9,7 @@ from kvmlab.lapic import arm_takes_fastpath, start_apic_timer
 from kvmlab.machine import (
     C_CSTATE,
     C_HANDLER,
+    C_MSR_WRITE,
     DONE,
     HIST_BINS,
     HLT,
@@ -18,6 +19,7 @@ from kvmlab.machine import (
     LANE_IPI,
     LANE_MOVE,
     LANE_OTHER,
+    LANE_POST,
     LANE_PREEMPT,
     LANE_VCPU,
     LANE_WORK,
@@ -91,6 +93,10 @@ def write_timer(m: Machine, v: int, deadline: int, now: int) -> None:
     if deadline != NEVER and vcpu.timer_mode != TSC_DEADLINE:
         deadline = start + max(1, deadline - now)
     start_apic_timer(m, v, deadline, start)
+    if vcpu.exit_fast and vcpu.pending:
+        # Due at once, and without APICv that is a request to the vCPU: the fast path ends, and the long way is gone.
+        vcpu.exit_fast = 0
+        schedule(m, LANE_VCPU, v, start + cost(m, v, C_MSR_WRITE))
 
 
 def record_latency(m: Machine, v: int, ns: int) -> None:
@@ -159,7 +165,8 @@ def finish(m: Machine, v: int, now: int) -> None:
     m.g[0].n_done += 1
     note(m, now, vcpu.pcpu, v, T_DONE, 0)
     for kind in (
-        LANE_HV, LANE_IPI, LANE_VCPU, LANE_WORK, LANE_DEVICE, LANE_OTHER, LANE_HOST_IRQ, LANE_PREEMPT, LANE_MOVE,
+        LANE_HV, LANE_POST, LANE_IPI, LANE_VCPU, LANE_WORK, LANE_DEVICE, LANE_OTHER, LANE_HOST_IRQ, LANE_PREEMPT,
+        LANE_MOVE,
     ):  # fmt: skip
         schedule(m, kind, v, NEVER)
 
@@ -169,6 +176,8 @@ def timer_handled(m: Machine, v: int, now: int) -> None:
     vcpu = m.vcpus[v]
     program = m.programs[vcpu.guest]
     vcpu.handled = 1
+    if vcpu.timer_mode != PERIODIC:
+        vcpu.programmed = NEVER  # the event that was programmed is spent, even if it came early and nothing is due
     if vcpu.timers_left > 0:
         vcpu.timers_left -= 1
     if vcpu.next_tick <= now:

@@ -95,7 +95,7 @@ def find(kernel: str | Kernel) -> Kernel:
     """Return a kernel by name, or as it is; ValueError lists the known names."""
     if isinstance(kernel, Kernel):
         return kernel
-    if kernel not in KERNELS:
+    if not isinstance(kernel, str) or kernel not in KERNELS:
         raise ValueError(f"kernel: {kernel!r} is not known; allowed: {', '.join(KERNELS)}")
     return KERNELS[kernel]
 

@@ -26,6 +26,7 @@ from kvmlab.machine import (
     C_WAKE_UP,
     GUEST,
     LANE_IPI,
+    LANE_POST,
     LANE_VCPU,
     NEVER,
     ONESHOT,
@@ -175,16 +176,41 @@ def kvm_wait_lapic_expire(m: Machine, v: int, cpu: int, now: int) -> int:
 # Expiry and injection.
 
 
-def kvm_apic_inject_pending_timer_irqs(m: Machine, v: int) -> None:
-    """Set the timer's vector pending in the virtual APIC; a TSC-deadline or one-shot timer is then spent."""
+def set_irr(m: Machine, v: int, deadline: int) -> None:
+    """Set the timer's vector pending in the virtual APIC, where one bit stands for any number of interrupts."""
     vcpu = m.vcpus[v]
     if vcpu.irr:
         vcpu.coalesced += 1
     else:
         vcpu.irr = 1
-        vcpu.irr_deadline = vcpu.pending_deadline
+        vcpu.irr_deadline = deadline
+
+
+def timer_is_spent(m: Machine, v: int) -> None:
+    """A TSC-deadline or one-shot timer that has been delivered is no longer armed."""
+    vcpu = m.vcpus[v]
     if vcpu.timer_mode != PERIODIC:
         vcpu.deadline = NEVER
+
+
+def kvm_apic_inject_pending_timer_irqs(m: Machine, v: int) -> None:
+    """Deliver in the vCPU's own context."""
+    set_irr(m, v, m.vcpus[v].pending_deadline)
+    timer_is_spent(m, v)
+
+
+def post_timer_interrupt(m: Machine, v: int, deadline: int, now: int) -> None:
+    """Set the vector in the posted-interrupt descriptor and notify the vCPU's pCPU (vmx_deliver_posted_interrupt).
+
+    A vCPU that has left guest mode since it was asked finds the vector at its next entry, and is woken if it sleeps.
+    """
+    vcpu = m.vcpus[v]
+    note(m, now, vcpu.posted_by, v, T_EXPIRED_POSTED, vcpu.pcpu)
+    set_irr(m, v, deadline)
+    if vcpu.state == GUEST:
+        send_ipi(m, v, now + cost(m, v, C_POSTED_DELIVERY))
+    else:
+        kvm_vcpu_wake_up(m, v, now)
 
 
 def kvm_inject_apic_timer_irqs(m: Machine, v: int, now: int) -> None:
@@ -215,12 +241,13 @@ def apic_timer_expired(m: Machine, v: int, cpu: int, from_timer_fn: bool, now: i
         kvm_apic_inject_pending_timer_irqs(m, v)
         return now
     if from_timer_fn and kvm_use_posted_timer_interrupt(m, v):
-        now = kvm_wait_lapic_expire(m, v, cpu, now)
-        note(m, now, cpu, v, T_EXPIRED_POSTED, vcpu.pcpu)
-        kvm_apic_inject_pending_timer_irqs(m, v)
-        now += cost(m, v, C_POST)
-        send_ipi(m, v, now + cost(m, v, C_POSTED_DELIVERY))
-        return now
+        posted = kvm_wait_lapic_expire(m, v, cpu, now) + cost(m, v, C_POST)
+        vcpu.posting = 1
+        vcpu.posting_deadline = vcpu.deadline
+        vcpu.posted_by = cpu
+        timer_is_spent(m, v)
+        schedule(m, LANE_POST, v, posted)
+        return posted
     note(m, now, cpu, v, T_EXPIRED_PENDING, 0)
     vcpu.pending = 1
     if from_timer_fn:
@@ -440,7 +467,10 @@ RULES: tuple[Any, ...] = (
     kvm_vcpu_kick,
     adjust_lapic_timer_advance,
     kvm_wait_lapic_expire,
+    set_irr,
+    timer_is_spent,
     kvm_apic_inject_pending_timer_irqs,
+    post_timer_interrupt,
     kvm_inject_apic_timer_irqs,
     apic_timer_expired,
     count_place,

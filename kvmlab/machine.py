@@ -19,8 +19,10 @@ NEVER = 1 << 62
 # Where a vCPU is. The kernel knows IN_GUEST_MODE and the rest; the model tells the rest apart.
 GUEST, HOST, BLOCKED, PREEMPTED, DONE = range(5)
 # Lanes: one pending event per vCPU and kind, then one per pCPU. The order breaks ties in time.
-LANE_HV, LANE_IPI, LANE_VCPU, LANE_WORK, LANE_DEVICE, LANE_OTHER, LANE_HOST_IRQ, LANE_PREEMPT, LANE_MOVE = range(9)
-LANE_KINDS = 9
+(
+    LANE_HV, LANE_POST, LANE_IPI, LANE_VCPU, LANE_WORK, LANE_DEVICE, LANE_OTHER, LANE_HOST_IRQ, LANE_PREEMPT, LANE_MOVE,
+) = range(10)  # fmt: skip
+LANE_KINDS = 10
 # What a vCPU's LAPIC timer can be set to.
 TSC_DEADLINE, ONESHOT, PERIODIC = range(3)
 TIMER_MODES = ("tsc_deadline", "oneshot", "periodic")
@@ -59,12 +61,14 @@ def record(*names: str, floats: tuple[str, ...] = ()) -> np.dtype[np.void]:
 
 VCPU = record(
     # who and where
-    "index", "guest", "pcpu", "cpu", "state", "policy", "facts", "apicv", "mwait", "hlt", "pause_in_guest", "hv_op",
+    "index", "guest", "boot", "pcpu", "cpu", "state", "policy", "facts", "apicv", "mwait", "hlt", "pause_in_guest",
+    "hv_op",
     # struct kvm_timer
     "timer_mode", "deadline", "period", "hv_deadline", "hv_timer_in_use", "pending", "pending_deadline",
     "expired_deadline", "advance_ns", "advance_done", "advance_dynamic",
     # interrupts on their way (PIR and IRR taken together), and requests
-    "irr", "irr_deadline", "device_irr", "ipi_kick", "req_migrate_timer", "move_to", "move_slot",
+    "irr", "irr_deadline", "posting", "posting_deadline", "posted_by", "device_irr", "ipi_kick", "req_migrate_timer",
+    "move_to",
     # the exit under way
     "exit_at", "exit_start", "exit_reason", "exit_fast", "in_guest_at", "halting", "blocked_at", "blocked_ns", "was_hv",
     "halt_poll_ns", "preempted_for",

@@ -66,6 +66,9 @@ class Panel(widgets.VBox):
             control.observe(self._moved, "index" if isinstance(control, Control) else "value")
         self.refresh()
 
+    def __repr__(self) -> str:
+        return f"Panel: {self.screen.shown['sentence']}"
+
     @property
     def settings(self) -> dict[str, Any]:
         """What each control says."""
@@ -470,6 +473,9 @@ class Lab(widgets.VBox):
         panel.screen.observe(lambda change: self.follow(), "shown")
         self.choose(self.preset.value)
 
+    def __repr__(self) -> str:
+        return repr(self.panel)
+
     def choose(self, preset: str) -> None:
         """Set all controls as a preset says."""
         self.panel.settings = {**defaults(), **PRESETS[preset]}
@@ -561,6 +567,9 @@ class Prediction(widgets.VBox):
         )
         super().__init__([text, guess, self.button, self.screen])
         self.button.on_click(lambda button: self.reveal())
+
+    def __repr__(self) -> str:
+        return f"Prediction: {self.screen.shown['sentence'] or 'not revealed yet'}"
 
     def reveal(self) -> None:
         """Show the answer beside the guess; the guess stays as it was committed."""

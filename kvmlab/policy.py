@@ -57,7 +57,7 @@ POLICIES: dict[str, Policy] = {"before": before, "rev1": rev1, "rev2": rev2, "re
 
 def find(name: str) -> Policy:
     """Return the policy called `name`; ValueError lists the known ones."""
-    if name not in POLICIES:
+    if not isinstance(name, str) or name not in POLICIES:
         raise ValueError(f"policy: {name!r} is not known; allowed: {', '.join(POLICIES)}")
     return POLICIES[name]
 

@@ -22,6 +22,8 @@ IO_EXITS = 1
 """Each recording ends with one I/O exit of the recorder's own, which the model does not make."""
 TOLERANCE = 5
 """A recording holds a few stray interrupts, so counts within 5 of it agree."""
+BOOT_US = 1900.0
+"""Just before the middle of the recorder's tick of 4 ms."""
 COUNTERS = ("exits", "irq_exits", "halt_exits")
 BACKGROUND = re.compile(r"timers every (\d+(?:\.\d+)?) us")
 
@@ -34,6 +36,8 @@ def recorded_rows() -> list[dict[str, str]]:
 
 def column(row: Mapping[str, Any], name: str) -> Any:
     """A column's value; ValueError names a missing one."""
+    if not hasattr(row, "keys"):
+        raise ValueError(f"row: {checks.shown(row)} does not fit; allowed: a mapping of columns to values")
     try:
         return row[name]
     except KeyError:
@@ -79,12 +83,17 @@ def recorded_host(row: Mapping[str, Any]) -> Host:
 
 
 def recorded_guest(row: Mapping[str, Any]) -> Guest:
-    """The bare guest: it arms its timer, waits, and arms again from the handler, so many times."""
+    """The bare guest: it arms its timer, waits, and arms again from the handler, so many times.
+
+    Where in the host's tick it began was not recorded, and decides for a periodic timer, which is placed once: just
+    before the middle of the tick the model places it as the greater part of all beginnings would.
+    """
     return Guest(
         pcpus=(checks.whole("pcpu", whole_text(column(row, "pcpu")), 0, 1),),
         hlt_in_guest=bit(row, "hlt_in_guest"),
         mwait_in_guest=bit(row, "mwait_in_guest"),
         pause_in_guest=bit(row, "pause_in_guest"),
+        boot_us=BOOT_US,
         workload=Workload(
             tick_hz=0,
             timer_us=checks.number("period_us", whole_text(column(row, "period_us")), 10, 1e8, "us"),

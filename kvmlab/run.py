@@ -323,11 +323,14 @@ def compare(scenario: Scenario, kernels_or_policies: Iterable[str | Kernel | Pol
     """
     import pandas as pd
 
+    checks.instance("scenario", scenario, Scenario)
     if isinstance(kernels_or_policies, str | Kernel) or callable(kernels_or_policies):
         kernels_or_policies = (kernels_or_policies,)
-    variants = [kernels.variant(scenario.kernel, choice) for choice in kernels_or_policies]
-    rows = {kernel.name: simulate(scenario.replace(kernel=kernel)).summary() for kernel in variants}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("kernel")
+    kind = "names of kernels or policies, Kernels, or functions of VcpuFacts"
+    choices = checks.several("kernels_or_policies", kernels_or_policies, kind)
+    variants = [kernels.variant(scenario.kernel, choice) for choice in choices]
+    rows = [simulate(scenario.replace(kernel=kernel)).summary() for kernel in variants]
+    return pd.DataFrame(rows, index=pd.Index([kernel.name for kernel in variants], name="kernel"))
 
 
 def sweep_point(scenario: Scenario) -> dict[str, Any]:
@@ -343,8 +346,11 @@ def sweep(scenario: Scenario, grid: Mapping[str, Iterable[Any]], executor: Execu
     """
     import pandas as pd
 
+    checks.instance("scenario", scenario, Scenario)
+    checks.instance("grid", grid, Mapping)
     names = list(grid)
-    points = [dict(zip(names, values, strict=True)) for values in itertools.product(*(list(grid[n]) for n in names))]
+    columns = [checks.several(f"grid[{name!r}]", grid[name], "a list of values") for name in names]
+    points = [dict(zip(names, values, strict=True)) for values in itertools.product(*columns)]
     scenarios = [scenario.replace(**point) for point in points]
     results = executor.map(sweep_point, scenarios) if executor else map(sweep_point, scenarios)
     rows = [

@@ -76,7 +76,8 @@ class Host:
             raise ValueError(
                 f"isolated: {isolated} leaves no housekeeping CPU of {count}; allowed: at most {count - 1}"
             )
-        domains = tuple(checks.cpus("domains", domain, count) for domain in self.domains)
+        groups = checks.several("domains", self.domains, "groups of CPU numbers, such as ((0, 1), (2, 3))")
+        domains = tuple(checks.cpus("domains", domain, count) for domain in groups)
         if domains and sorted(itertools.chain(*domains)) != list(range(count)):
             raise ValueError(
                 f"domains: {domains} does not fit; allowed: every pCPU from 0 to {count - 1} in one of them"
@@ -207,6 +208,8 @@ class Guest:
     """PAUSE does not exit."""
     moves_every_ms: float | None = None
     """The scheduler moves each vCPU to another free pCPU of the pool so often; None: never."""
+    boot_us: float | None = None
+    """When the vCPUs first enter the guest, us; None: each at its own time within one tick of the host, by the seed."""
     preempt_hz: float = 0.0
     """How often a second another host task takes the pCPU, at random times."""
     preempt_us: float = 100.0
@@ -230,6 +233,8 @@ class Guest:
             store(self, pcpus=checks.cpus("pcpus", self.pcpus, MAX_PCPUS))
             if len(self.pcpus) < count:
                 raise ValueError(f"vcpus: {count} do not fit on pcpus {self.pcpus}; allowed: one vCPU a pCPU")
+        if self.boot_us is not None:
+            store(self, boot_us=checks.number("boot_us", self.boot_us, 0, 1e9, "us"))
         if self.moves_every_ms is not None:
             store(self, moves_every_ms=checks.number("moves_every_ms", self.moves_every_ms, 0.01, 1e6, "ms"))
 
@@ -255,13 +260,7 @@ class Scenario:
 
     def __post_init__(self) -> None:
         checks.instance("host", self.host, Host)
-        guests = (self.guests,) if isinstance(self.guests, Guest) else self.guests
-        try:
-            guests = tuple(checks.instance("guests", guest, Guest) for guest in guests)
-        except TypeError:
-            raise ValueError(f"guests: {guests!r} does not fit; allowed: a Guest, or several") from None
-        if not guests:
-            raise ValueError("guests: () does not fit; allowed: at least one Guest")
+        guests = checked_guests(self.guests)
         store(
             self,
             guests=guests,
@@ -296,13 +295,19 @@ class Scenario:
         for name in changes:
             checks.choice("field", name, allowed)
         if host:
-            direct["host"] = replace(direct.get("host", self.host), **host)
+            direct["host"] = replace(checks.instance("host", direct.get("host", self.host), Host), **host)
         if guest or workload:
-            direct["guests"] = tuple(
-                replace(g, **guest, **({"workload": replace(g.workload, **workload)} if workload else {}))
-                for g in direct.get("guests", self.guests)
-            )
+            guests = (replace(g, **guest) for g in checked_guests(direct.get("guests", self.guests)))
+            direct["guests"] = tuple(replace(g, workload=replace(g.workload, **workload)) for g in guests)
         return replace(self, **direct)
+
+
+def checked_guests(guests: Any) -> tuple[Guest, ...]:
+    """One Guest, or several, as a tuple."""
+    several = (guests,) if isinstance(guests, Guest) else checks.several("guests", guests, "a Guest, or several")
+    if not several:
+        raise ValueError("guests: () does not fit; allowed: at least one Guest")
+    return tuple(checks.instance("guests", guest, Guest) for guest in several)
 
 
 def place(host: Host, guests: tuple[Guest, ...]) -> tuple[tuple[int, ...], ...]:

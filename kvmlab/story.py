@@ -131,7 +131,7 @@ class Step:
     """What happens."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Story:
     """What became of one timer."""
 
@@ -164,6 +164,8 @@ class Story:
         lines = [f"{s.time_ns / 1e3:10.2f} us  {s.where:<22} {s.function:<30} {s.sentence}" for s in self.timeline]
         return "\n".join([f"{self.kernel}: {self.summary()}", *lines])
 
+    __repr__ = __str__
+
     def summary(self) -> str:
         """The outcome in one sentence."""
         if self.delivery is None:
@@ -194,9 +196,10 @@ class Story:
             f"<td><code>{escape(s.function)}</code></td><td style='text-align:left'>{escape(s.sentence)}</td></tr>"
             for s in self.timeline
         )
-        head = "<tr><th>time, us</th><th>where</th><th>function</th><th>what happens</th></tr>"
+        titles = ("time, us", "where", "function", "what happens")
+        head = "".join(f"<th style='text-align:left'>{title}</th>" for title in titles)
         title = f"{escape(self.kernel)}: {escape(self.summary())}"
-        return f"<table><caption style='text-align:left'>{title}</caption>{head}{rows}</table>"
+        return f"<table><caption style='text-align:left'>{title}</caption><tr>{head}</tr>{rows}</table>"
 
 
 @functools.cache
@@ -273,7 +276,14 @@ def cpu_name(m: Machine, cpu: int) -> str:
     return "the housekeeping CPU" if cpu == HOUSEKEEPING_CPU else "the other CPU"
 
 
-def tell(m: Machine, start: int) -> tuple[Step, ...]:
+def function_name(kernel: Kernel, code: int) -> str:
+    """The kernel function of a step; before v5.8 the preemption timer is refused in vmx_set_hv_timer()."""
+    if code == T_HV_REFUSED and not kernel.expiry_fastpath:
+        return "vmx_set_hv_timer"
+    return NAMES[code].split(":")[0]
+
+
+def tell(m: Machine, kernel: Kernel, start: int) -> tuple[Step, ...]:
     """Turn the trace into sentences, up to the guest's handler."""
     steps = []
     for row in m.trace[: m.g[0].trace_used]:
@@ -286,7 +296,7 @@ def tell(m: Machine, start: int) -> tuple[Step, ...]:
         )
         in_guest = row.code in (T_HANDLER, T_GUEST_HALTS, T_DEVICE)
         where = "the guest" if in_guest else cpu_name(m, row.cpu)
-        steps.append(Step(row.time - start, where, NAMES[row.code].split(":")[0], sentence))
+        steps.append(Step(row.time - start, where, function_name(kernel, row.code), sentence))
         if row.code == T_HANDLER:
             break
     return tuple(sorted(steps, key=lambda step: step.time_ns))
@@ -330,7 +340,7 @@ def follow_timer(
     deadline = vcpu.deadline
     put(m, vcpu_at_expiry, start, deadline)
     engine.run(m, start + deadline_ns + 1_000 * AFTER_NS)
-    return outcome(m, chosen.name, backend, tell(m, start))
+    return outcome(m, chosen.name, backend, tell(m, chosen, start))
 
 
 def outcome(m: Machine, kernel: str, backend: str | None, timeline: tuple[Step, ...]) -> Story:

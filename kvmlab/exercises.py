@@ -1,0 +1,153 @@
+"""Predict, then reveal; answer, then check. Ids are stable: L03-E1 is an exercise, L03-P1 a prediction.
+
+An answer of ``...`` means "not answered yet" and never fails, so that a lesson runs from top to bottom before anybody
+has answered anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import numbers
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+EXERCISE_ID = re.compile(r"L\d\d-E\d+")
+PREDICTION_ID = re.compile(r"L\d\d-P\d+")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of an answer; shown as text."""
+
+    exercise_id: str
+    right: bool | None
+    """None: not answered yet."""
+    text: str
+
+    def __repr__(self) -> str:
+        return f"{self.exercise_id}: {self.text}"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A reader's guess, to be revealed later."""
+
+    prediction_id: str
+    guess: Any
+    unit: str = ""
+
+    @property
+    def given(self) -> bool:
+        """Whether the reader has guessed."""
+        return self.guess is not ...
+
+    def __repr__(self) -> str:
+        if not self.given:
+            return f"{self.prediction_id}: no prediction yet. Put yours in the place of ... and run the cell again."
+        return f"{self.prediction_id}: you predict {shown(self.guess, self.unit)}."
+
+    def reveal(self, actual: Any, *, origin: str = "simulated") -> Verdict:
+        """Say how far off the guess was. `origin`: published, recorded or simulated."""
+        came = f"{shown(actual, self.unit)} ({origin})"
+        if not self.given:
+            return Verdict(self.prediction_id, None, f"it is {came}; you made no prediction.")
+        yours = f"it is {came}; you predicted {shown(self.guess, self.unit)} (yours)"
+        if not (is_number(actual) and is_number(self.guess)):
+            right = bool(self.guess == actual)
+            return Verdict(self.prediction_id, right, f"{yours}: {'right' if right else 'not the same'}.")
+        return Verdict(self.prediction_id, close(self.guess, actual, 0.1), f"{yours}: {how_far(self.guess, actual)}.")
+
+
+def predict(prediction_id: str, guess: Any, *, unit: str = "") -> Prediction:
+    """Note a guess. ``...`` is none yet."""
+    require_id(prediction_id, PREDICTION_ID, "L03-P1")
+    return Prediction(prediction_id, guess, unit)
+
+
+def check(
+    exercise_id: str,
+    answer: Any,
+    *,
+    expected: Any,
+    checked: str,
+    not_checked: str,
+    tolerance: float = 0.0,
+    unit: str = "",
+) -> Verdict:
+    """Compare an answer with what is expected, and say what was checked and what was not.
+
+    `expected`: a number (within `tolerance`, a share of it: 0.05 is 5 %), any other value (equal), or a function of the
+    answer that says whether it will do.
+    """
+    require_id(exercise_id, EXERCISE_ID, "L03-E1")
+    scope = f"\n  Checked: {checked}.\n  Not checked: {not_checked}."
+    if answer is ...:
+        return Verdict(exercise_id, None, f"not answered yet. Put your answer in the place of ... first.{scope}")
+    try:
+        right = verdict_on(answer, expected, tolerance)
+    except Exception as error:  # the answer is the reader's: tell, do not fail
+        reason = f"your answer could not be checked ({type(error).__name__}: {error})"
+        return Verdict(exercise_id, False, f"not yet: {reason}.{scope}")
+    said = "" if callable(answer) else f" {shown(answer, unit)}"
+    return Verdict(exercise_id, right, f"{'right' if right else 'not yet'}:{said} (yours).{scope}")
+
+
+def sealed(exercise_id: str, seal: str) -> Callable[[Any], bool]:
+    """An expected text that the check cell does not give away: right is whoever has the `seal` of the answer."""
+    return lambda answer: seal_of(exercise_id, answer) == seal
+
+
+def seal_of(exercise_id: str, answer: Any) -> str:
+    """What `sealed` compares: eight hex digits, the same for "b", "B" and " b "."""
+    return hashlib.sha256(f"{exercise_id} {str(answer).strip().lower()}".encode()).hexdigest()[:8]
+
+
+def verdict_on(answer: Any, expected: Any, tolerance: float) -> bool:
+    """Tell whether an answer will do."""
+    if isinstance(expected, Callable):  # type: ignore[arg-type]
+        return bool(expected(answer))
+    if is_number(expected):
+        return is_number(answer) and close(answer, expected, tolerance)
+    return bool(answer == expected)
+
+
+def is_number(value: Any) -> bool:
+    """An int or a float, numpy's included, but no truth value."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def close(value: Any, target: Any, tolerance: float) -> bool:
+    """Within a share of the target; within the share itself where the target is 0."""
+    return abs(float(value) - float(target)) <= tolerance * (abs(float(target)) or 1.0) + 1e-12
+
+
+def how_far(guess: Any, actual: Any) -> str:
+    """How far a guess is from a number, in words."""
+    guess, actual = float(guess), float(actual)
+    if close(guess, actual, 0.02):
+        return "right, within 2 %"
+    if not (guess > 0 and actual > 0):
+        return f"{abs(guess - actual):.3g} too {'high' if guess > actual else 'low'}"
+    factor = max(guess / actual, actual / guess)
+    amount = f"{100 * abs(guess - actual) / actual:.0f} %" if factor < 2 else f"a factor of {factor:.3g}"
+    return f"{amount} too {'high' if guess > actual else 'low'}"
+
+
+def shown(value: Any, unit: str) -> str:
+    """A value and its unit as text; numbers with four digits at most."""
+    if is_number(value):
+        number = float(value)
+        text = f"{number:,.0f}" if number.is_integer() or abs(number) >= 1e4 else f"{number:.4g}"
+        text = text if math.isfinite(number) else str(number)
+    else:
+        text = repr(value) if isinstance(value, str) else str(value)
+    return f"{text} {unit}".rstrip()
+
+
+def require_id(text: str, pattern: re.Pattern[str], example: str) -> None:
+    """ValueError if an id has not the stable form."""
+    if not pattern.fullmatch(text):
+        raise ValueError(f"id: {text!r} does not fit; allowed: like {example}")

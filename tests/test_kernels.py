@@ -1,0 +1,149 @@
+"""The machinery that comes with a release, against what the kernels' sources were seen to do."""
+
+import dataclasses
+
+import pytest
+
+import kvmlab as kl
+from kvmlab import kernels, policy
+
+# pinned hrtimers, arm fast path, expiry fast path, re-arm after every block, advance rule, nearest housekeeping CPU
+MACHINERY = {
+    "v5.2": (True, 0, False, True, 0, False),
+    "v5.2.1": (True, 0, False, True, 0, False),
+    "v5.3": (False, 0, False, True, 1, False),
+    "v5.8": (False, 1, True, True, 2, True),
+    "v5.13": (False, 1, True, True, 2, True),
+    "v5.15": (False, 1, True, True, 2, True),
+    "v5.16": (False, 1, True, True, 2, True),
+    "v5.17": (False, 1, True, False, 2, True),
+    "v5.18": (False, 1, True, False, 2, True),
+    "6.1.176": (False, 1, True, False, 2, True),
+    "v6.17": (False, 1, True, False, 2, True),
+    "v6.18": (False, 2, True, False, 2, True),
+    "v7.1": (False, 2, True, False, 2, True),
+}
+COURSE = {
+    "v5.2": policy.before,
+    "v5.3": policy.rev1,
+    "v5.13": policy.rev1,
+    "v5.15+rev2": policy.rev2,
+    "v5.18": policy.rev3,
+    "v6.18": policy.rev3,
+}
+
+
+def machinery(kernel):
+    return (
+        kernel.hrtimer_pinned,
+        kernel.arm_fastpath,
+        kernel.expiry_fastpath,
+        kernel.rearm_after_block,
+        kernel.advance_rule,
+        kernel.nearest_any_cpu,
+    )
+
+
+@pytest.mark.parametrize("version", MACHINERY)
+def test_machinery_follows_from_the_release(version):
+    kernel = kernels.release(version, policy.rev1)
+    assert machinery(kernel) == MACHINERY[version]
+    assert kernel.name == version
+    assert kernel.policy is policy.rev1
+
+
+def test_the_six_kernels_of_the_course():
+    assert {name: kernel.policy for name, kernel in kl.KERNELS.items()} == COURSE
+    for name, kernel in kl.KERNELS.items():
+        assert kernel.name == name
+        assert machinery(kernel) == MACHINERY[name.removesuffix("+rev2")]
+
+
+@pytest.mark.parametrize(
+    ("version", "counts"), [("v5.2", False), ("5.10.230", False), ("v5.13", True), ("6.1.176", True)]
+)
+def test_kvm_s_own_counter_left_out_fast_exits_up_to_5_10(version, counts):
+    assert kernels.release(version, policy.rev1).counts_fastpath_exits is counts
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [("v5.2", (5, 2)), ("5.13", (5, 13)), ("6.1.176", (6, 1)), ("v5.15+rev2", (5, 15)), ("v6.18", (6, 18))],
+)
+def test_a_release_is_major_and_minor(text, parsed):
+    assert kernels.parse_release(text) == parsed
+
+
+@pytest.mark.parametrize("text", ["", "v5", "five.two", "v5.x", "latest", "v5.17-rc5"])
+def test_what_is_no_release_is_named(text):
+    with pytest.raises(ValueError, match=r"release: .*allowed: major\.minor") as caught:
+        kernels.parse_release(text)
+    assert repr(text) in str(caught.value)
+
+
+def test_find_takes_names_and_kernels():
+    mine = kl.KERNELS["v5.2"].with_policy("mine", policy.rev1)
+    assert kernels.find("v6.18") is kl.KERNELS["v6.18"]
+    assert kernels.find(mine) is mine
+
+
+@pytest.mark.parametrize("name", ["v5.17", "5.2", "", None, 6.18, ()])
+def test_an_unknown_kernel_lists_the_known_ones(name):
+    with pytest.raises(ValueError, match=r"kernel: .*allowed: ") as caught:
+        kernels.find(name)
+    assert all(known in str(caught.value) for known in kl.KERNELS)
+
+
+@pytest.mark.xfail(strict=True, reason="an unhashable name is looked up: TypeError")
+@pytest.mark.parametrize("name", [["v5.2"], {"v5.2"}, {}])
+def test_an_unhashable_kernel_is_refused_too(name):
+    with pytest.raises(ValueError, match=r"kernel: .*allowed: "):
+        kernels.find(name)
+
+
+def test_with_policy_keeps_the_machinery():
+    old = kl.KERNELS["v5.2"]
+    new = old.with_policy("new", policy.rev3)
+    assert (new.name, new.policy, machinery(new)) == ("new", policy.rev3, machinery(old))
+    assert old == kl.KERNELS["v5.2"]
+    assert old.policy is policy.before
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        old.name = "other"
+
+
+@pytest.mark.parametrize(
+    ("choice", "name", "rule"),
+    [
+        ("rev1", "rev1", policy.rev1),
+        (policy.rev2, "rev2", policy.rev2),
+        (lambda v: False, "<lambda>", None),
+    ],
+)
+def test_a_variant_is_another_policy_in_the_same_machinery(choice, name, rule):
+    base = kl.KERNELS["v5.2"]
+    kernel = kernels.variant(base, choice)
+    assert (kernel.name, machinery(kernel)) == (name, machinery(base))
+    assert kernel.policy is (rule or choice)
+
+
+def test_a_variant_may_be_another_kernel():
+    assert kernels.variant(kl.KERNELS["v5.2"], "v6.18") is kl.KERNELS["v6.18"]
+    assert kernels.variant(kl.KERNELS["v5.2"], kl.KERNELS["v5.3"]) is kl.KERNELS["v5.3"]
+
+
+@pytest.mark.parametrize("choice", ["rev4", "", 5, None, ["rev1"]])
+def test_what_is_no_variant_is_named(choice):
+    with pytest.raises(ValueError, match="kernel or policy: ") as caught:
+        kernels.variant(kl.KERNELS["v5.2"], choice)
+    assert repr(choice) in str(caught.value)
+
+
+def test_history_is_in_order_and_names_its_sources():
+    table = kl.history()
+    assert list(table["date"]) == sorted(table["date"])
+    assert table["subject"].str.len().gt(0).all()
+    commits = {commit[:12] for commit in table["commit"].dropna()}
+    assert {"0c5f81dad46c", "1714a4eb6fb0", "0a94b2042419", "61abdbe0bcc2"} <= commits
+    revisions = table[table["role"] == "revision"]
+    assert list(revisions.loc[revisions["commit"].str.startswith("1714a4eb6fb0", na=False), "release"]) == ["v5.18"]
+    assert list(revisions.loc[revisions["commit"].str.startswith("0c5f81dad46c", na=False), "release"]) == ["v5.3"]

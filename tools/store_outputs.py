@@ -1,0 +1,29 @@
+"""Run lessons from top to bottom and store their outputs, without anything that differs from run to run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+LESSONS = Path(__file__).parent.parent / "notebooks"
+
+
+def store(path: Path) -> None:
+    """Run one lesson; an error in a cell is raised, and nothing is stored."""
+    notebook = nbformat.read(path, as_version=4)
+    resources = {"metadata": {"path": str(path.parent)}}
+    NotebookClient(notebook, timeout=300, resources=resources, store_widget_state=False).execute()
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+    kernel = notebook.metadata["kernelspec"]
+    notebook.metadata = nbformat.from_dict({"kernelspec": kernel, "language_info": {"name": "python"}})
+    nbformat.write(notebook, path)
+
+
+if __name__ == "__main__":
+    for lesson in [Path(name) for name in sys.argv[1:]] or sorted(LESSONS.glob("*.ipynb")):
+        store(lesson)
+        print(f"stored {lesson.name}")
