@@ -160,7 +160,10 @@ def adjust_lapic_timer_advance(m: Machine, v: int, late_ns: int) -> None:
 
 
 def kvm_wait_lapic_expire(m: Machine, v: int, cpu: int, now: int) -> int:
-    """Wait on `cpu` for the true deadline, at most the advance; return the time after it."""
+    """Wait on `cpu` for the true deadline, at most the advance; return the time after it.
+
+    The advance is tuned before the wait, as in the kernel: one that has just shrunk may end the wait a little early.
+    """
     vcpu = m.vcpus[v]
     deadline = vcpu.expired_deadline
     if deadline == NEVER or vcpu.advance_ns == 0:

@@ -319,7 +319,7 @@ def simulate(scenario: Scenario, *, plain: bool | None = None) -> Run:
 def compare(scenario: Scenario, kernels_or_policies: Iterable[str | Kernel | Policy] = tuple(KERNELS)) -> pd.DataFrame:
     """Run one scenario under several kernels, or policies in its own kernel's machinery: the same world for each.
 
-    One row a kernel, index `kernel`; columns as in `Run.summary`.
+    One row a kernel (what is named twice comes once), index `kernel`; columns as in `Run.summary`.
     """
     import pandas as pd
 
@@ -328,9 +328,14 @@ def compare(scenario: Scenario, kernels_or_policies: Iterable[str | Kernel | Pol
         kernels_or_policies = (kernels_or_policies,)
     kind = "names of kernels or policies, Kernels, or functions of VcpuFacts"
     choices = checks.several("kernels_or_policies", kernels_or_policies, kind)
-    variants = [kernels.variant(scenario.kernel, choice) for choice in choices]
+    variants = list(dict.fromkeys(kernels.variant(scenario.kernel, choice) for choice in choices))
     rows = [simulate(scenario.replace(kernel=kernel)).summary() for kernel in variants]
-    return pd.DataFrame(rows, index=pd.Index([kernel.name for kernel in variants], name="kernel"))
+    return pd.DataFrame(rows, index=pd.Index(numbered([kernel.name for kernel in variants]), name="kernel"))
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """The names, told apart: of several policies called <lambda> the second is "<lambda> 2"."""
+    return [f"{name} {names[:i].count(name) + 1}" if name in names[:i] else name for i, name in enumerate(names)]
 
 
 def sweep_point(scenario: Scenario) -> dict[str, Any]:

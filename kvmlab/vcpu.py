@@ -110,6 +110,9 @@ def vmx_update_hv_timer(m: Machine, v: int) -> None:
         remaining = max(0, vcpu.hv_deadline - vcpu.in_guest_at)
         grains = (remaining * g.tsc_khz // 1_000_000) >> g.preemption_timer_shift
         loaded = (grains << g.preemption_timer_shift) * 1_000_000 // g.tsc_khz
+        # A timer whose grain is longer than what remains exits at once, over and over until the deadline. That a
+        # microsecond passes each time keeps such a run finite even where exits cost nothing.
+        loaded = max(loaded, min(remaining, 1000))
         schedule(m, LANE_HV, v, vcpu.in_guest_at + loaded)
 
 

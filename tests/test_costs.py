@@ -356,7 +356,7 @@ def test_costs_can_be_replaced_one_by_one_and_say_so() -> None:
 
 def test_costs_refuse_what_is_no_distribution() -> None:
     with pytest.raises(ValueError, match="tick: 5 is no cost; allowed: a ShiftedLognormal"):
-        replace(Costs.default(), tick=5)  # type: ignore[arg-type]
+        replace(Costs.default(), tick=5)
 
 
 def test_provenance_shows_every_step_with_its_numbers_and_source() -> None:

@@ -111,9 +111,6 @@ def test_a_storm_of_timers_ends(kernel, mode, costs, duration):
     assert kl.simulate(scenario.replace(duration_s=1e-6)).duration_ns == 1000
 
 
-@pytest.mark.xfail(
-    strict=True, reason="host timers don't skip the periods they missed: each round serves a longer backlog"
-)
 def test_an_overloaded_housekeeping_cpu_falls_behind_but_not_for_ever():
     """Linux forwards a periodic timer beyond now. Here 1 ms a timer, one due every 20 us, in 10 ms."""
     host = kl.Host(pcpus=1, isolated=(), housekeeping="timers", housekeeping_timer_us=20)
@@ -130,9 +127,9 @@ def test_an_overloaded_housekeeping_cpu_falls_behind_but_not_for_ever():
 @few(150)
 def test_every_timer_armed_is_delivered_cancelled_coalesced_or_still_due(scenario):
     v = kl.simulate(scenario).machine.vcpus
-    due = v["live"] + v["pending"] + v["irr"]
+    due = v["live"] + v["pending"] + v["posting"] + v["irr"]
     np.testing.assert_array_equal(v["armed"], v["delivered"] + v["cancelled"] + v["coalesced"] + due)
-    assert all(np.all((v[name] >= 0) & (v[name] <= 1)) for name in ("live", "pending", "irr"))
+    assert all(np.all((v[name] >= 0) & (v[name] <= 1)) for name in ("live", "pending", "posting", "irr"))
     np.testing.assert_array_equal(v["lat_n"], v["delivered"])
 
 
@@ -168,18 +165,18 @@ def test_no_interrupt_comes_before_its_time(scenario):
     assert np.all(vcpus["lat_min"][vcpus["lat_n"] > 0] >= -early)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="an expiry that waits for its deadline before it is posted is in the IRR already"
-)
-@pytest.mark.parametrize("advance", [None, 5000, 100_000])
-def test_no_interrupt_is_taken_before_it_is_posted(advance):
-    """The housekeeping CPU sees the deadline out first; an exit of the guest meanwhile brings nothing forward."""
+@pytest.mark.parametrize(("advance", "early_ns"), [(None, 5000 // 8), (5000, 0), (100_000, 0)])
+def test_no_interrupt_is_taken_before_it_is_posted(advance, early_ns):
+    """The housekeeping CPU sees the deadline out first; an exit of the guest meanwhile brings nothing forward.
+
+    An adaptive advance is tuned, by an eighth of the error, just before the wait that it bounds.
+    """
     workload = kl.Workload(tick_hz=0, timer_us=1000, host_irq_hz=100_000)
     host = kl.Host(housekeeping="timers", lapic_timer_advance_ns=advance)
     scenario = kl.Scenario(host, kl.Guest(workload=workload), kernel="v5.13", duration_s=2)
     run = kl.simulate(scenario)
     assert run.placement.expiries["housekeeping posted"] > 1000
-    assert run.latency["min"].min() >= 0
+    assert run.latency["min"].min() >= -early_ns
 
 
 # --- who fires --------------------------------------------------------------------------------------------------------

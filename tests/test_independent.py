@@ -126,7 +126,6 @@ def test_one_guest_is_counted_to_the_last_exit(kernel, waits_by, background):
         assert sum(places.values()) == 49
 
 
-@pytest.mark.xfail(strict=True, reason="a guest whose interrupt comes before its deadline does not arm its timer again")
 def test_an_interrupt_that_comes_early_does_not_stop_the_guest():
     """One grain of this preemption timer is 26 us, its advance 1 us: Linux finds nothing due and writes once more."""
     host = kl.Host(preemption_timer_shift=16)

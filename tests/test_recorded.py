@@ -196,7 +196,6 @@ def test_a_kernel_that_is_no_release_is_named(value):
 
 
 @pytest.mark.parametrize("row", [None, 5, "row", [1, 2]])
-@pytest.mark.xfail(strict=True, reason="what is no mapping raises TypeError")
 def test_what_is_no_row(row):
     with pytest.raises(ValueError, match="allowed: "):
         kl.recorded_scenario(row)

@@ -318,7 +318,6 @@ def test_compare_takes_a_single_one(one):
     assert len(kl.compare(SHORT, one)) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="rows are kept by name, and two policies without one are both '<lambda>'")
 def test_compare_keeps_two_policies_of_one_name():
     assert len(kl.compare(SHORT, [lambda v: False, lambda v: v.apicv_active])) == 2
 

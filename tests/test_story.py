@@ -158,7 +158,6 @@ def test_a_little_beyond_the_advance_something_is_armed(kernel):
     )
 
 
-@pytest.mark.xfail(strict=True, reason="without APICv a request is pending, and the fast path becomes EXIT_HANDLED")
 @pytest.mark.parametrize("kernel", ["v5.13", "v5.15+rev2", "v5.18", "v6.18"])
 def test_an_expiry_at_arm_without_apicv_leaves_the_fast_path(kernel):
     check(kernel, deadline_ns=500, apicv_active=False)
