@@ -18,6 +18,9 @@ def store(path: Path) -> None:
     NotebookClient(notebook, timeout=300, resources=resources, store_widget_state=False).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            # A widget lives in a kernel: stored, it would be an id that means nothing. Its text stays.
+            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
     kernel = notebook.metadata["kernelspec"]
     notebook.metadata = nbformat.from_dict({"kernelspec": kernel, "language_info": {"name": "python"}})
     nbformat.write(notebook, path)
