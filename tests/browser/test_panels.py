@@ -19,11 +19,26 @@ SETTLED = """async screen => {
     const serial = () => screen.dataset.serial;
     for (let before = null; before !== serial();) {
         before = serial();
-        await new Promise(resolve => setTimeout(resolve, 120));
+        await new Promise(resolve => setTimeout(resolve, 250));
     }
     const text = role => screen.querySelector(`[role=${role}]`).textContent;
     return [serial(), text('alert'), text('status')];
 }"""
+
+MOVED = """async (screen, before) => {
+    const give_up = performance.now() + 20000;
+    while (Number(screen.dataset.serial) <= before && performance.now() < give_up)
+        await new Promise(resolve => setTimeout(resolve, 10));
+    const text = role => screen.querySelector(`[role=${role}]`).textContent;
+    return [Number(screen.dataset.serial), text('alert'), text('status')];
+}"""
+BACK = {
+    "Space": "Space",
+    "ArrowUp": "ArrowDown",
+    "ArrowDown": "ArrowUp",
+    "ArrowLeft": "ArrowRight",
+    "ArrowRight": "ArrowLeft",
+}
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +86,11 @@ def state(panel):
     return panel.locator(".kvmlab-screen").evaluate(SETTLED)
 
 
+def moved(panel, serial):
+    """The screen after the next update: serial, error, sentence."""
+    return panel.locator(".kvmlab-screen").evaluate(MOVED, serial)
+
+
 def picture(panel):
     """What the panel shows."""
     return panel.locator(".kvmlab-picture").evaluate("p => p.querySelector('img')?.src ?? p.innerHTML")
@@ -79,7 +99,9 @@ def picture(panel):
 def press(page, control):
     """Move one control by keyboard: a slider by an arrow, a switch by the space bar, a choice by an arrow."""
     control.focus()
-    page.keyboard.press("Space" if control.get_attribute("type") == "checkbox" else move_key(control))
+    key = "Space" if control.get_attribute("type") == "checkbox" else move_key(control)
+    page.keyboard.press(key)
+    return key
 
 
 def move_key(control):
@@ -98,16 +120,19 @@ def test_every_control_moves_by_keyboard(gallery, number, name):
     controls = panel.locator("input[type=range], input[type=checkbox], select")
     assert controls.count() >= 6
     pictures = {picture(panel)}
+    serial = int(state(panel)[0])
     for i in range(controls.count()):
-        serial = state(panel)[0]
-        press(gallery, controls.nth(i))
-        after = state(panel)
+        key = press(gallery, controls.nth(i))
+        after, error, sentence = moved(panel, serial)
         label = controls.nth(i).evaluate("c => c.ariaLabel ?? c.labels[0]?.textContent")
-        assert int(after[0]) > int(serial), f"{label} did not reach the panel"
-        assert after[1] == "", label
-        assert after[2].endswith("."), label
+        assert after > serial, f"{label} did not reach the panel"
+        assert error == "", label
+        assert sentence.endswith("."), label
         pictures.add(picture(panel))
-    assert len(pictures) > controls.count() / 2
+        gallery.keyboard.press(BACK[key])
+        serial = moved(panel, after)[0]
+        assert serial > after, f"{label} did not go back"
+    assert len(pictures) > controls.count() / 3
     assert gallery.complaints == []
 
 
