@@ -85,7 +85,7 @@ browser: setup
 	$(BIN)/pytest tests/browser -m browser
 
 bench: setup
-	@set -e; for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script"; done
+	@set -e; for script in benchmarks/*.py; do echo "$$script"; PYTHONPATH=. $(BIN)/python "$$script"; done
 
 lock: setup
 	$(BIN)/uv pip compile pyproject.toml --extra lab --extra test --group setup \

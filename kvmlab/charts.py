@@ -129,6 +129,25 @@ class PlaceBars(Bars):
         return 115.0
 
 
+class DisturbanceBars(Bars):
+    """What share of the guests' time exits take, and the longest time a guest stood still."""
+
+    SHARE, GAP = "time taken, 1/1000", "longest gap, us"
+
+    def __init__(self, axes: Axes, names: Sequence[str]) -> None:
+        super().__init__(axes, (self.SHARE, self.GAP), names, "Disturbance (simulated)", "1/1000 of the time, or us")
+
+    def values(self, runs: Mapping[str, Run]) -> dict[tuple[str, str], float]:
+        values = {}
+        for name, run in runs.items():
+            values[self.SHARE, name] = 1000 * float(run.disturbance["share_taken"].mean())
+            values[self.GAP, name] = float(run.disturbance["longest_gap_us"].max())
+        return values
+
+    def text(self, value: float) -> str:
+        return f"{value:.3g}"
+
+
 class LoadBars(Bars):
     """How much of each housekeeping CPU's time LAPIC timers take."""
 

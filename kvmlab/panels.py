@@ -17,7 +17,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from kvmlab import policy as policies
-from kvmlab.charts import Bars, Chart, ExitBars, Latencies, Ledger, LoadBars, PlaceBars, exit_rate
+from kvmlab.charts import Bars, Chart, DisturbanceBars, ExitBars, Latencies, Ledger, LoadBars, PlaceBars, exit_rate
 from kvmlab.controls import Choice, Control, Screen, Slider
 from kvmlab.kernels import KERNELS, Kernel, variant
 from kvmlab.machine import EXITS, TIMER_MODES
@@ -386,13 +386,20 @@ def exits_panel() -> Panel:
 
 
 def jitter_panel() -> Panel:
-    """How late timer interrupts come under each revision."""
-    chart = Chart(10, 5.2)
-    chart.pieces = [Latencies(axes_at(chart, 0.1, 0.13, 0.87, 0.78), REVISIONS)]
+    """How late timer interrupts come under each revision, and how much of the guests' time exits take."""
+    chart = Chart(11, 5.2)
+    chart.pieces = [
+        Latencies(axes_at(chart, 0.08, 0.13, 0.44, 0.78), REVISIONS),
+        DisturbanceBars(axes_at(chart, 0.69, 0.13, 0.29, 0.78), REVISIONS),
+    ]
 
     def say(runs: Mapping[str, Run]) -> str:
         late = {name: run.latency_percentile(0.99) / 1e3 for name, run in runs.items()}
-        return f"99 of 100 timer interrupts come within, in us: {figures(late, '')}".strip() + "."
+        taken = {name: 1000 * float(run.disturbance["share_taken"].mean()) for name, run in runs.items()}
+        return (
+            f"99 of 100 timer interrupts come within, in us: {figures(late, '').strip()}; exits take, in "
+            f"thousandths of the guests' time: {figures(taken, '').strip()}."
+        )
 
     names = ["vcpus", "tick_hz", "housekeeping_cpus", "housekeeping", "guest", "hlt_in_guest", "other_exit_hz"]
     return simulation_panel(names, chart, say, "Latency of timer interrupts by revision")

@@ -191,9 +191,10 @@ class Story:
     def _repr_html_(self) -> str:
         from html import escape
 
+        left = "<td style='text-align:left'>"
         rows = "".join(
-            f"<tr><td style='text-align:right'>{s.time_ns / 1e3:.2f}</td><td>{escape(s.where)}</td>"
-            f"<td><code>{escape(s.function)}</code></td><td style='text-align:left'>{escape(s.sentence)}</td></tr>"
+            f"<tr><td style='text-align:right'>{s.time_ns / 1e3:.2f}</td>{left}{escape(s.where)}</td>"
+            f"{left}<code>{escape(s.function)}</code></td>{left}{escape(s.sentence)}</td></tr>"
             for s in self.timeline
         )
         titles = ("time, us", "where", "function", "what happens")

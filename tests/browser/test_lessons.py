@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.browser.keyboard import panel_of, sweep
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Request
 
@@ -65,6 +67,7 @@ def test_lesson_runs_without_error(lesson, page, jupyterlab):
         page.wait_for_function("window.lesson", timeout=10 * MINUTE)
         page.wait_for_function("!document.body.innerText.includes('Loading widget...')")
         take_screenshots(page, lesson.stem)
+        sweep_panels(page)
         cells = [cell for cell in page.evaluate(CELLS) if cell["cell_type"] == "code" and cell["source"]]
     finally:
         page.evaluate(SHUTDOWN)
@@ -72,6 +75,16 @@ def test_lesson_runs_without_error(lesson, page, jupyterlab):
     assert [cell["source"] for cell in cells if cell["execution_count"] is None] == [], "cells that did not run"
     assert page.get_by_text("Error displaying widget").count() == 0
     assert complaints == []
+
+
+def sweep_panels(page):
+    """Move every control of every panel in the lesson once."""
+    sources = page.evaluate(
+        "() => [...jupyterapp.shell.currentWidget.content.model.cells].map(c => c.sharedModel.source)"
+    )
+    for number in [i for i, source in enumerate(sources) if "_panel(" in source]:
+        panel = panel_of(page, number)
+        assert sweep(page, panel) > 1, sources[number]
 
 
 def errors(cell):
