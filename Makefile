@@ -20,6 +20,8 @@ BIN := $(VENV)/Scripts
 else
 BIN := $(VENV)/bin
 endif
+# In a container one is often root, and has to say so.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup lab test lint format outputs unit notebooks browser bench lock clean
@@ -53,7 +55,7 @@ $(VENV)/ready: $(VENV)/pyvenv.cfg requirements.lock pyproject.toml
 	@touch $@
 
 lab: setup
-	$(BIN)/python -m jupyterlab $(LESSON)
+	$(BIN)/python -m jupyterlab $(AS_ROOT) $(LESSON)
 
 test: lint unit notebooks browser
 
