@@ -190,6 +190,7 @@ class Ledger(Bars):
         limit = nice_limit(1.25 * max(map(abs, values.values()), default=1.0))
         for key, value in values.items():
             self.bars[key].set_width(value)
+            self.bars[key].set_visible(value != 0)
             self.texts[key].set_text(self.text(value) if value else "0")
             self.texts[key].set_x(value + math.copysign(limit * 0.02, value))
             self.texts[key].set_horizontalalignment("right" if value < 0 else "left")

@@ -249,7 +249,7 @@ CONTROLS: dict[str, Callable[[], Any]] = {
     "vcpus": lambda: Slider("vCPUs", range(1, 17), 4),
     "tick_hz": lambda: Slider("guest's tick", (100, 250, 500, 1000, 2000, 4000), 1000, "{} Hz".format),
     "housekeeping_cpus": lambda: Slider("housekeeping CPUs", range(1, 9), 1),
-    "housekeeping": lambda: Choice("they are", HOUSEKEEPING_LOADS, "ticking"),
+    "housekeeping": lambda: Choice("housekeeping CPUs are", HOUSEKEEPING_LOADS, "ticking"),
     "housekeeping_timer_us": lambda: Slider(
         "their own timers' period", (20, 50, 100, 200, 500, 1000), 100, "{} us".format
     ),
