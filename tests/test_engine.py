@@ -321,3 +321,15 @@ def test_the_trace_only_watches(scenario):
     some, none = kl.simulate(scenario), kl.simulate(replace(scenario, trace_steps=0))
     for table in ("vcpus", "exits", "places", "histogram", "counters"):
         np.testing.assert_array_equal(getattr(some.machine, table), getattr(none.machine, table), table)
+
+
+@pytest.mark.parametrize("kernel", ["v5.13", "v5.18"])
+def test_the_preemption_timer_takes_over_again_after_a_block(kernel):
+    """A device wakes the guest long before its tick: the hrtimer stood in only while the guest slept."""
+    workload = kl.Workload(tick_hz=100, busy_us=300, idle_us=300, waits_by="hlt", nohz_idle=False)
+    host = kl.Host(pi_inject_timer=False)
+    run = kl.simulate(kl.Scenario(host, kl.Guest(workload=workload), kernel=kernel, duration_s=5))
+    expiries = run.placement["expiries"]
+    assert expiries["hv"] > 100
+    assert expiries["not in guest"] > 100
+    assert expiries["own pCPU"] == expiries["housekeeping kicked"] == 0
