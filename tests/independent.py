@@ -161,6 +161,7 @@ class Vcpu:
         else:
             place = "not in guest"
         self.world.places[place] += 1
+        self.world.fired[cpu.number] += 1
         self.deliver(deadline, *steps)
         if self.period is not None:
             self.armed = deadline + self.period
@@ -242,11 +243,11 @@ class Vcpu:
 
 
 class World:
-    """The host. Its `exits` and `places` are what came out."""
+    """The host. Its `exits`, `places` and `fired` are what came out."""
 
     def __init__(self, scenario):
         self.scenario, self.env = scenario, simpy.Environment()
-        self.exits, self.places = Counter(), Counter()
+        self.exits, self.places, self.fired = Counter(), Counter(), Counter()
         host = scenario.host
         self.release = RELEASE[scenario.kernel.name]
         self.housekeeping = [c for c in range(host.pcpus) if not (host.nohz_full and c in host.isolated)]
@@ -319,6 +320,6 @@ class World:
 
 
 def simulate(scenario):
-    """Exits by reason and expiries by place, as two Counters."""
+    """Exits by reason, expiries by place, and LAPIC hrtimers fired by pCPU, as three Counters."""
     world = World(scenario).run()
-    return +world.exits, +world.places
+    return +world.exits, +world.places, +world.fired
