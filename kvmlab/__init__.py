@@ -5,7 +5,9 @@ See README.md for a start, and `simulate`, `compare` and `follow_timer` for the 
 
 from kvmlab import policy
 from kvmlab.costs import Costs
+from kvmlab.example import three_guests
 from kvmlab.formats import read_kvm_trace, read_perf_kvm_stat
+from kvmlab.guests import by_guest, compare_guests
 from kvmlab.kernels import KERNELS, Kernel, history
 from kvmlab.policy import VcpuFacts
 from kvmlab.recorded import check_recordings, recorded_rows, recorded_scenario
@@ -26,8 +28,10 @@ __all__ = [
     "Story",
     "VcpuFacts",
     "Workload",
+    "by_guest",
     "check_recordings",
     "compare",
+    "compare_guests",
     "follow_timer",
     "history",
     "policy",
@@ -37,5 +41,6 @@ __all__ = [
     "recorded_scenario",
     "simulate",
     "sweep",
+    "three_guests",
     "warm_up",
 ]

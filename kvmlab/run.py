@@ -324,18 +324,9 @@ def compare(scenario: Scenario, kernels_or_policies: Iterable[str | Kernel | Pol
     import pandas as pd
 
     checks.instance("scenario", scenario, Scenario)
-    if isinstance(kernels_or_policies, str | Kernel) or callable(kernels_or_policies):
-        kernels_or_policies = (kernels_or_policies,)
-    kind = "names of kernels or policies, Kernels, or functions of VcpuFacts"
-    choices = checks.several("kernels_or_policies", kernels_or_policies, kind)
-    variants = list(dict.fromkeys(kernels.variant(scenario.kernel, choice) for choice in choices))
-    rows = [simulate(scenario.replace(kernel=kernel)).summary() for kernel in variants]
-    return pd.DataFrame(rows, index=pd.Index(numbered([kernel.name for kernel in variants]), name="kernel"))
-
-
-def numbered(names: Sequence[str]) -> list[str]:
-    """The names, told apart: of several policies called <lambda> the second is "<lambda> 2"."""
-    return [f"{name} {names[:i].count(name) + 1}" if name in names[:i] else name for i, name in enumerate(names)]
+    variants = kernels.variants(scenario.kernel, kernels_or_policies)
+    rows = [simulate(scenario.replace(kernel=kernel)).summary() for kernel in variants.values()]
+    return pd.DataFrame(rows, index=pd.Index(list(variants), name="kernel"))
 
 
 def sweep_point(scenario: Scenario) -> dict[str, Any]:
