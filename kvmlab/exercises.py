@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import numbers
+import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -103,6 +104,18 @@ def sealed(exercise_id: str, seal: str) -> Callable[[Any], bool]:
 def seal_of(exercise_id: str, answer: Any) -> str:
     """What `sealed` compares: eight hex digits, the same for "b", "B" and " b "."""
     return hashlib.sha256(f"{exercise_id} {str(answer).strip().lower()}".encode()).hexdigest()[:8]
+
+
+def numbers_for(exercise_id: str, student: str) -> random.Random:
+    """A source of numbers for one exercise and one reader: the same name gets the same numbers, everywhere.
+
+    ValueError if `student` is no text or empty.
+    """
+    require_id(exercise_id, EXERCISE_ID, "L03-E1")
+    if not isinstance(student, str) or not student.strip():
+        raise ValueError(f"student: {student!r} does not fit; allowed: a name as text")
+    name = " ".join(student.split()).casefold()
+    return random.Random(int.from_bytes(hashlib.sha256(f"{exercise_id} {name}".encode()).digest()[:8]))
 
 
 def verdict_on(answer: Any, expected: Any, tolerance: float) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kvmlab.exercises import Verdict, check, how_far, is_number, predict, seal_of, sealed, shown
+from kvmlab.exercises import Verdict, check, how_far, is_number, numbers_for, predict, seal_of, sealed, shown
 
 SCOPE: Any = {"checked": "the count", "not_checked": "the reason"}
 
@@ -103,3 +103,24 @@ def test_numbers_and_their_text():
         "0.1235 us",
         "'a' us",
     ]
+
+
+def test_numbers_are_the_readers_own_and_stay():
+    def draw(exercise, student):
+        return numbers_for(exercise, student).randrange(1 << 30)
+
+    assert draw("L04-E2", "Ada Lovelace") == draw("L04-E2", "  ada   LOVELACE ")
+    assert draw("L04-E2", "Ada Lovelace") != draw("L04-E2", "Charles Babbage")
+    assert draw("L04-E2", "Ada Lovelace") != draw("L04-E3", "Ada Lovelace")
+    assert draw("L04-E2", "Ada Lovelace") == 428644572  # on every machine and Python
+
+
+@pytest.mark.parametrize("student", ["", "   ", None, 7])
+def test_numbers_need_a_name(student):
+    with pytest.raises(ValueError, match="student: "):
+        numbers_for("L04-E2", student)
+
+
+def test_numbers_need_an_exercise():
+    with pytest.raises(ValueError, match="id: 'E2' does not fit"):
+        numbers_for("E2", "Ada Lovelace")

@@ -16,6 +16,13 @@ from kvmlab import costs, plots
 
 BUSY = kl.Scenario(kl.Host(housekeeping="timers"), (kl.Guest(hlt_in_guest=True, mwait_in_guest=True),), duration_s=2)
 TABLE = kl.policy.truth_table
+GUESTS = kl.three_guests(duration_s=0.2)
+POLICIES = ["before", "rev1", "rev2", "rev3"]
+COMPARED = kl.compare_guests(GUESTS, POLICIES)
+
+
+def always(v):
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +44,23 @@ def pictures(runs):
         "offload": plots.offload({1000: 0.25, 2000: 0.5, 5000: 1.0}, recorded),
         "timelines": plots.timelines(runs, number=3, title="Timelines"),
         "grid": plots.policy_grid(TABLE(kl.policy.rev1), name="rev1", before=TABLE(kl.policy.before)),
+        "guests": plots.by_guest(COMPARED, "lost us", title="Lost", unit="a second and vCPU"),
+        "revision": plots.revision_view("rev1", "rev3", scenario=GUESTS),
+        "own": plots.revision_view("rev3", always, scenario=GUESTS, column="posted"),
     }
 
 
-NAMES = ("exits", "latencies", "longest", "recorded", "offload", "timelines", "grid")
+NAMES = ("exits", "latencies", "longest", "recorded", "offload", "timelines", "grid", "guests", "revision", "own")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_picture_is_an_html_image_with_alt_text(name, pictures):
     html = pictures[name]._repr_html_()
-    assert html.startswith('<img alt="')
+    assert html.startswith(('<img alt="', "<pre"))
+    assert html.count('<img alt="') == 1
     assert "data:image/png;base64," in html
     assert len(pictures[name].alt) > 60
-    assert repr(pictures[name]) == f"Picture: {pictures[name].alt}"
+    assert repr(pictures[name]).endswith(f"Picture: {pictures[name].alt}")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -135,3 +146,33 @@ def test_global_state_is_left_alone(runs):
     before = dict(matplotlib.rcParams)
     plots.latencies(runs, title="Latency")
     assert dict(matplotlib.rcParams) == before
+
+
+def test_a_revision_view_quotes_the_predicates_as_a_diff(pictures):
+    assert pictures["revision"].diff.splitlines() == [
+        "  return pi_inject_timer",
+        "         && kvm_vcpu_apicv_active(vcpu)",
+        "+        && (kvm_mwait_in_guest(vcpu->kvm) || kvm_hlt_in_guest(vcpu->kvm))",
+    ]
+    assert "- return false" in plots.revision_view("before", "rev1", scenario=GUESTS).diff
+    assert "+ return always(vcpu)" in pictures["own"].diff
+    assert "&amp;&amp; kvm_vcpu_apicv_active(vcpu)" in pictures["revision"]._repr_html_()
+
+
+@pytest.mark.parametrize(("before", "after"), list(itertools.permutations(POLICIES, 2)))
+def test_a_revision_view_counts_what_the_truth_tables_say(before, after):
+    view = plots.revision_view(before, after, scenario=GUESTS)
+    changed = len(kl.policy.differences(kl.policy.find(before), kl.policy.find(after)))
+    assert f"{changed} of 8 inputs are answered otherwise; with either off, 0 of 24" in view.alt
+
+
+def test_a_revision_view_shows_the_guests(pictures):
+    assert "poller: rev1 0, rev3 98" in pictures["revision"].alt
+    assert "with either off, 24 of 24" in pictures["own"].alt
+
+
+def test_what_a_revision_view_cannot_show_is_refused():
+    with pytest.raises(ValueError, match="policy: 'rev9'"):
+        plots.revision_view("rev1", "rev9")
+    with pytest.raises(ValueError, match="column: 'latency'"):
+        plots.revision_view("rev1", "rev2", scenario=GUESTS, column="latency")
