@@ -7,6 +7,7 @@ and what goes wrong in it is shown to the reader.
 from __future__ import annotations
 
 import base64
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,6 +23,7 @@ from kvmlab.controls import Choice, Control, Screen, Slider
 from kvmlab.kernels import KERNELS, Kernel, variant
 from kvmlab.machine import EXITS, TIMER_MODES
 from kvmlab.plots import names_of
+from kvmlab.plots.picture import small_png
 from kvmlab.policy import Policy, VcpuFacts
 from kvmlab.run import Run, simulate
 from kvmlab.scenario import HOUSEKEEPING_LOADS, Guest, Host, Scenario, Workload
@@ -33,6 +35,7 @@ MACHINERY = "v5.18"
 MAX_EXPIRIES = 6_000
 """What one move of a control may simulate, all policies together: more would be felt."""
 LONGEST_S = 2.0
+STILL_COLOURS = 48
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,9 @@ class Frame:
 
 class Panel(widgets.VBox):
     """Controls by name, and a screen. `settings` is what the controls say; setting it moves them."""
+
+    still_settings: Mapping[str, Any] = {}
+    """What a picture of the panel shows otherwise than the panel does."""
 
     def __init__(self, controls: Mapping[str, Any], draw: Callable[..., Frame], height: int = 0) -> None:
         self.controls = dict(controls)
@@ -68,6 +74,15 @@ class Panel(widgets.VBox):
 
     def __repr__(self) -> str:
         return f"Panel: {self.screen.shown['sentence']}"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        """The widget, and for a page without a kernel a picture of it."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        shown = (
+            asdict(self.draw(**{**self.settings, **self.still_settings})) if self.still_settings else self.screen.shown
+        )
+        said = {name: control for name, control in self.controls.items() if name not in self.still_settings}
+        return {**bundle, "text/html": still(shown, said)}
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -103,6 +118,37 @@ class Panel(widgets.VBox):
         else:
             shown["error"] = ""
         self.screen.shown = {**shown, "serial": self.serial}
+
+
+def still(shown: Mapping[str, Any], controls: Mapping[str, Any]) -> str:
+    """A panel as it stands, for an exported page: picture, sentence, and what the controls say."""
+    picture = shown["html"] or still_image(shown)
+    said = "; ".join(
+        f"{getattr(control, 'label', '') or control.description}: {setting_text(control)}"
+        for control in controls.values()
+    )
+    return (
+        f"{picture}<p>{escape(shown['sentence'])}</p>"
+        f"<p><em>A picture of the panel; it moves in JupyterLab. It is set to: {escape(said)}.</em></p>"
+    )
+
+
+def still_image(shown: Mapping[str, Any]) -> str:
+    """The image of a panel with few colours, to keep notebooks small."""
+    drawn = io.BytesIO(base64.b64decode(shown["source"].partition(",")[2]))
+    source = base64.b64encode(small_png(drawn, STILL_COLOURS)).decode()
+    style = "max-width:100%;height:auto;background:white"
+    return (
+        f'<img alt="{escape(shown["alt"], quote=True)}" width="{shown["width"]}" style="{style}" '
+        f'src="data:image/png;base64,{source}">'
+    )
+
+
+def setting_text(control: Any) -> str:
+    """What a control says, as the reader sees it."""
+    if isinstance(control, Control):
+        return control.texts[control.index]
+    return {True: "yes", False: "no"}.get(control.value, str(control.value))
 
 
 def checkbox(label: str, value: bool) -> widgets.Checkbox:
@@ -234,7 +280,9 @@ def timer_panel() -> Panel:
         "housekeeping_next_event_ns": Slider("housekeeping CPU's next event", times, 1_000_000, time_text),
         "step": Slider("step", range(STEP_SLOTS + 8), 0, lambda i: str(i + 1)),
     }
-    return Panel(controls, draw_timer, height=300)
+    panel = Panel(controls, draw_timer, height=300)
+    panel.still_settings = {"step": controls["step"].values[-1]}
+    return panel
 
 
 # --- many timers ------------------------------------------------------------------------------------------------------
@@ -482,6 +530,11 @@ class Lab(widgets.VBox):
 
     def __repr__(self) -> str:
         return repr(self.panel)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        """The widget, and for a page without a kernel a picture of its panel."""
+        html = self.panel._repr_mimebundle_(**kwargs)["text/html"]
+        return {**super()._repr_mimebundle_(**kwargs), "text/html": html}
 
     def choose(self, preset: str) -> None:
         """Set all controls as a preset says."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import io
 import random
+from html import escape
 
 import pytest
 from PIL import Image
 
+import kvmlab as kl
 from kvmlab import panels, policy
 from kvmlab.controls import Control, Slider
 from kvmlab.run import simulate
@@ -202,3 +204,22 @@ def test_predictions():
     assert broken.screen.shown["error"].startswith("ZeroDivisionError")
     with pytest.raises(ValueError, match="give one of the two"):
         panels.predict("Both?", 1, between=(0, 1), choices=["a"])
+
+
+@pytest.mark.parametrize("make", [*list(PANELS.values())[:-1], panels.lab_panel], ids=list(PANELS))
+def test_a_page_without_a_kernel_gets_a_picture_of_the_panel(make):
+    panel = make()
+    html = panel._repr_mimebundle_()["text/html"]
+    inner = getattr(panel, "panel", panel)
+    assert "A picture of the panel" in html
+    assert "<img alt=" in html or "<table" in html or 'role="img" aria-label=' in html
+    for control in inner.controls.values():
+        label = getattr(control, "label", "") or control.description
+        assert label == "step" or f"{escape(label)}: " in html
+    assert len(html) < 30_000
+
+
+def test_the_picture_of_a_timer_shows_its_end():
+    html = panels.timer_panel()._repr_mimebundle_()["text/html"]
+    steps = len(kl.follow_timer("v5.13").timeline)
+    assert f"Step {steps} of {steps}" in html
