@@ -4,6 +4,8 @@
 ## make lint | unit | notebooks | browser     one part of `make test`
 ## make format     let ruff mend what it can
 ## make outputs    run the lessons and store their outputs anew
+## make student    write the lessons without their solutions to build/student/
+## make html       write the lessons as pages that need no kernel and no network to build/html/
 ## make bench      run the benchmarks
 ## make lock       write requirements.lock anew from pyproject.toml (UPGRADE=--upgrade: with the newest versions)
 ## make clean      remove .venv and everything else that can be made again
@@ -24,7 +26,7 @@ endif
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup lab test lint format outputs unit notebooks browser bench lock clean
+.PHONY: help setup lab test lint format outputs student html unit notebooks browser bench lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -74,6 +76,9 @@ unit: setup
 
 outputs: setup
 	$(BIN)/python tools/store_outputs.py
+
+student html: setup
+	$(BIN)/python -m tools.editions $@
 
 # One notebook stays on one worker: its cells share a kernel.
 notebooks: setup
