@@ -115,7 +115,7 @@ class Picture:
         return f"Picture: {self.alt}"
 
 
-def small_png(drawn: io.BytesIO, colours: int = 256) -> bytes:
+def small_png(drawn: io.BytesIO, colours: int = 64) -> bytes:
     """The same PNG, on white paper, with that few colours: a third of the size."""
     small = io.BytesIO()
     image = Image.open(drawn).convert("RGB")
