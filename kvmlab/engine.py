@@ -60,7 +60,7 @@ from kvmlab.machine import (
 )
 from kvmlab.trace import T_APIC_TIMER_FN, T_HRTIMER_INTERRUPT
 from kvmlab.vcpu import deliver_device_interrupt, leave_guest_by_irq, move, preempt, vcpu_runs
-from kvmlab.vmexit import kvm_exit
+from kvmlab.vmexit import handles_exit, kvm_exit
 
 HRTIMER_RETRIES = 3
 """How often hrtimer_interrupt() looks again for timers that came due meanwhile, before it gives the CPU back."""
@@ -105,9 +105,10 @@ def hrtimer_interrupt(m: Machine, cpu: int, now: int) -> None:
             t = run_hrtimer(m, cpu, pcpu.base, interrupted, t)
             served += 1
     pcpu.irq_until = t
+    pcpu.irq_end = t
     pcpu.queue_max = max(pcpu.queue_max, served)
     note(m, started, cpu, NONE, T_HRTIMER_INTERRUPT, t - started)
-    if resident != NONE and m.vcpus[resident].state == HOST:
+    if resident != NONE and handles_exit(m, resident):
         schedule(m, LANE_VCPU, resident, scheduled(m, LANE_VCPU, resident) + t - started)
     if pcpu.base != NONE and m.timers[pcpu.base].time <= t:
         pcpu.irq_until = t + (t - started)  # "interrupt took too long": as long again for everything else

@@ -84,6 +84,14 @@ def wanted_deadline(m: Machine, v: int) -> int:
     return int(min(vcpu.next_tick, vcpu.next_timer))
 
 
+def initial_count(m: Machine, v: int, deadline: int, now: int) -> int:
+    """What the guest writes into TMICT, as a time: its period, or how far the deadline is. KVM counts from the exit."""
+    program = m.programs[m.vcpus[v].guest]
+    if m.vcpus[v].timer_mode == PERIODIC:
+        return int(min(program.tick_ns, program.timer_ns))
+    return int(max(1, deadline - now))
+
+
 def write_timer(m: Machine, v: int, deadline: int, now: int) -> None:
     """Arm (or, for NEVER, disarm) the LAPIC timer: an MSR_WRITE exit."""
     vcpu = m.vcpus[v]
@@ -91,7 +99,7 @@ def write_timer(m: Machine, v: int, deadline: int, now: int) -> None:
     vcpu.programmed = deadline
     note(m, start, vcpu.pcpu, v, T_WRMSR, deadline)
     if deadline != NEVER and vcpu.timer_mode != TSC_DEADLINE:
-        deadline = start + max(1, deadline - now)
+        deadline = start + initial_count(m, v, deadline, now)
     start_apic_timer(m, v, deadline, start)
     if vcpu.exit_fast and vcpu.pending:
         # Due at once, and without APICv that is a request to the vCPU: the fast path ends, and the long way is gone.
@@ -262,6 +270,7 @@ RULES = (
     sleeps,
     next_multiple,
     wanted_deadline,
+    initial_count,
     write_timer,
     record_latency,
     take_interrupt,

@@ -346,13 +346,18 @@ def start_hv_timer(m: Machine, v: int, now: int) -> bool:
 
 
 def start_sw_tscdeadline(m: Machine, v: int, now: int) -> None:
-    """Arm the hrtimer early by the advance; a deadline nearer than that is delivered at once."""
+    """Arm the hrtimer early by the advance; a deadline nearer than that is delivered at once.
+
+    An hrtimer still queued from before a block (v5.16 and older come here after each) would fire once more, for nothing
+    [derived]; the model takes it out.
+    """
     vcpu = m.vcpus[v]
     if vcpu.deadline == NEVER:
         note(m, now, vcpu.pcpu, v, T_NOTHING_ARMED, 0)
     elif vcpu.deadline - now > vcpu.advance_ns:
         hrtimer_start(m, v, vcpu.deadline - vcpu.advance_ns, vcpu.pcpu, now)
     else:
+        hrtimer_cancel(m, v, now)
         expire_at_once(m, v, now)
 
 

@@ -86,8 +86,8 @@ GUEST_PROGRAM = record(
 )  # fmt: skip
 
 PCPU = record(
-    "index", "housekeeping", "busy", "domain", "vcpu", "base", "irq_until", "fired", "timer_busy_ns", "late_max",
-    "queue_max",
+    "index", "housekeeping", "busy", "domain", "vcpu", "base", "irq_until", "irq_end", "fired", "timer_busy_ns",
+    "late_max", "queue_max",
 )  # fmt: skip
 
 TIMER = np.dtype([*NODE, *((name, np.int64) for name in ("cpu", "kind", "owner", "period"))])

@@ -145,9 +145,15 @@ def vcpu_enter_guest(m: Machine, v: int, now: int) -> None:
 
 
 def vcpu_runs(m: Machine, v: int, now: int) -> None:
-    """The host's part is over: the handling of an exit, a wake-up, or the task that had preempted the vCPU."""
+    """The host's part is over: the handling of an exit, a wake-up, or the task that had preempted the vCPU.
+
+    A thread that is to run while its pCPU handles an interrupt has to wait for the end of that.
+    """
     vcpu = m.vcpus[v]
-    if vcpu.state == BLOCKED:
+    irq_end = m.pcpus[vcpu.pcpu].irq_end
+    if now < irq_end:
+        schedule(m, LANE_VCPU, v, irq_end)
+    elif vcpu.state == BLOCKED:
         vcpu_unblock(m, v, now)
     else:
         vcpu.state = HOST

@@ -75,6 +75,12 @@ def kvm_exit(m: Machine, v: int, reason: int, fast: bool, now: int) -> int:
     return int(vcpu.exit_start)
 
 
+def handles_exit(m: Machine, v: int) -> bool:
+    """Tell whether the host works for this vCPU, and not only because its guest has not booted yet."""
+    vcpu = m.vcpus[v]
+    return bool(vcpu.state == HOST and vcpu.exit_reason >= 0)
+
+
 def kvm_entry(m: Machine, v: int, now: int) -> None:
     """Count the exit that ends at `now`: host time only, from kvm_exit to kvm_entry, as perf does."""
     vcpu = m.vcpus[v]
@@ -101,5 +107,5 @@ def count_gap(m: Machine, v: int) -> None:
     vcpu.gap_max = max(vcpu.gap_max, gap)
 
 
-RULES = (handling_step, consume, kvm_exit, kvm_entry, count_gap)
+RULES = (handling_step, consume, kvm_exit, handles_exit, kvm_entry, count_gap)
 """What engine.py compiles from this module, callees first."""
