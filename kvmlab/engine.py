@@ -27,7 +27,6 @@ from kvmlab.machine import (
     C_HRTIMER,
     C_TICK,
     GUEST,
-    HOST,
     LANE_DEVICE,
     LANE_HOST_IRQ,
     LANE_HV,
