@@ -13,6 +13,7 @@ from kvmlab.machine import NEVER, ONESHOT, TSC_DEADLINE, X_EXTERNAL_INTERRUPT, X
 from kvmlab.trace import (
     FAST,
     T_APIC_TIMER_FN,
+    T_BLOCK,
     T_ENTRY,
     T_EXIT,
     T_EXPIRED_AT_ONCE,
@@ -22,15 +23,20 @@ from kvmlab.trace import (
     T_HV_EXPIRED,
     T_INJECT,
     T_KICK,
+    T_SCHED_OUT,
     T_START_HV_TIMER,
     T_START_SW_TIMER,
+    T_SWITCH_TO_HV,
     T_WAIT,
+    T_WAKE_UP,
     T_WRMSR,
 )
 
 Row = tuple[int, int, int, int, int]
 """A step: time (ns), pCPU, vCPU, code, argument."""
 FIRST_PID = 1000
+RESUMED = frozenset({T_SWITCH_TO_HV, T_INJECT, T_ENTRY})
+"""The first of these after a wake-up is the vCPU's thread going on."""
 MSR_TSC_DEADLINE, MSR_TMICT, MSR_EOI = 0x6E0, 0x838, 0x80B
 VECTOR, LOCAL_TIMER_VECTOR, RESCHEDULE_VECTOR = 236, 0xEC, 0xFD
 HEAD = "# tracer: nop\n#\n#           TASK-PID     CPU#  |||||  TIMESTAMP  FUNCTION\n"
@@ -49,6 +55,11 @@ class Vcpu:
     wrote: bool = False
     """That exit's write is in the listing."""
     kicked: bool = False
+    away: bool = False
+    """Another task has its pCPU."""
+    blocked_ns: int = NEVER
+    """Since when its thread sleeps."""
+    woken: bool = False
     deadline: int = NEVER
     period: int = 0
     """Of a periodic timer, ns."""
@@ -96,12 +107,15 @@ class Writer:
         """The events of one step."""
         time, cpu, v, code, arg = row
         x = self.vcpus[v]
+        if x.woken and code in RESUMED:
+            yield self.event(time, cpu, v, f"kvm_vcpu_wakeup: wait time {time - x.blocked_ns} ns, polling valid")
+            x.woken, x.blocked_ns = False, NEVER
         if code == T_EXIT:
             yield self.exit(time, cpu, v, arg)
         elif code == T_ENTRY:
             if x.reason == X_MSR_WRITE and not x.wrote:
                 yield self.event(time, cpu, v, f"kvm_msr: msr_write {MSR_EOI:x} = 0x0")
-            x.reason = -1
+            x.reason, x.away = -1, False
             yield self.event(time, cpu, v, f"kvm_entry: vcpu {v}, rip 0x8000", "d..1.")
         elif code == T_WRMSR:
             x.wrote = True
@@ -122,9 +136,17 @@ class Writer:
             yield from self.callback(time, cpu, v, arg)
         elif code == T_KICK:
             x.kicked = True
+        elif code == T_SCHED_OUT:
+            x.away = True
+        elif code == T_BLOCK:
+            x.blocked_ns = time
+        elif code == T_WAKE_UP:
+            x.woken = True
         elif code == T_WAIT:
             yield self.wait(time, cpu, v, x)
-        elif code == T_INJECT or (code in (T_HV_EXPIRED, T_EXPIRED_AT_ONCE) and self.injects_directly):
+        elif code == T_INJECT:
+            yield from self.accept(time, cpu, v, ".....")
+        elif code in (T_HV_EXPIRED, T_EXPIRED_AT_ONCE) and self.injects_directly:
             yield from self.accept(time, cpu, v, "d..2." if x.fast else ".....")
         elif code == T_EXPIRED_POSTED:
             yield from self.accept(time, cpu, v, "d.h1.")
@@ -144,7 +166,7 @@ class Writer:
     def interrupted(self, cpu: int, v: int) -> bool:
         """The vCPU has left the guest for an interrupt on this pCPU."""
         x = self.vcpus[v]
-        return x.reason == X_EXTERNAL_INTERRUPT and x.cpu == cpu
+        return x.reason == X_EXTERNAL_INTERRUPT and x.cpu == cpu and not x.away
 
     def exit(self, time: int, cpu: int, v: int, arg: int) -> str:
         """The vCPU leaves the guest; the vector tells a kick from the pCPU's own timer."""
@@ -154,10 +176,11 @@ class Writer:
         if x.reason == X_EXTERNAL_INTERRUPT:
             vector = 0x80000000 | (RESCHEDULE_VECTOR if x.kicked else LOCAL_TIMER_VECTOR)
             x.kicked = False
+        name = self.exit_names[x.reason]
+        if self.kernel.hrtimer_pinned:  # v5.2: neither the vCPU nor the vector are printed
+            return self.event(time, cpu, v, f"kvm_exit: reason {name} rip 0x8000 info 0 0", "d..1.")
         info = f"info1 0x{0:016x} info2 0x{0:016x} intr_info 0x{vector:08x} error_code 0x{0:08x}"
-        return self.event(
-            time, cpu, v, f"kvm_exit: vcpu {v} reason {self.exit_names[x.reason]} rip 0x8000 {info}", "d..1."
-        )
+        return self.event(time, cpu, v, f"kvm_exit: vcpu {v} reason {name} rip 0x8000 {info}", "d..1.")
 
     def write(self, v: int, x: Vcpu, deadline: int) -> str:
         """What the guest writes, and where: TSC cycles to the deadline, or an initial count in ns; 0 disarms."""

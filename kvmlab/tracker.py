@@ -25,6 +25,8 @@ CALLBACK_EVENTS = frozenset(
     {"kvm_wait_lapic_expire", "kvm_apic_accept_irq", "kvm_apicv_accept_irq", "hrtimer_start", "hrtimer_expire_exit"}
 )
 """What apic_timer_fn() may leave in the listing, on the CPU that runs it."""
+INTERRUPT_NS = 1_000_000
+"""A host takes the interrupt that ended guest mode well within this."""
 MAX_THREADS = 4096
 """vCPU threads that are followed at a time; more is no host but a hostile text."""
 
@@ -280,7 +282,9 @@ class Tracker:
         in_use = event.fields.get("hv_timer") == 1
         if thread.reason in WRITE_EXITS:
             timer = self.arm(thread, event)
-            timer.backend = "hv" if in_use else "hrtimer"
+            # From one to the other within one exit: the vCPU blocks.
+            timer.switched |= timer.backend == "hv" and not in_use
+            timer.backend = "hv" if in_use or timer.switched else "hrtimer"
         elif in_use and thread.reason == "PREEMPTION_TIMER" and thread.expired is thread.timer:
             self.next_period(thread, event, "hv")
 
@@ -335,7 +339,8 @@ class Tracker:
         """Where an expiry finds the vCPU."""
         if thread.in_guest:
             return "guest"
-        if event.pid == thread.pid and event.cpu == thread.exit_cpu and thread.reason in IRQ_EXITS:
+        at_once = event.time_ns - (thread.since_ns or 0) < INTERRUPT_NS
+        if event.pid == thread.pid and event.cpu == thread.exit_cpu and thread.reason in IRQ_EXITS and at_once:
             return "interrupted"
         return "blocked" if thread.reason in HLT_EXITS else "host"
 
@@ -374,6 +379,8 @@ class Tracker:
         elif thread.arming and thread.arming.fired_ns is None and thread.arming.expires is None:
             timer = thread.arming
             timer.at_arm, timer.backend = True, None
+            # The fast path ends where the interrupt has to be injected the long way.
+            timer.arm_fast = timer.arm_fast and interrupts_off(event)
             timer.fired_ns = timer.accepted_ns = event.time_ns
             timer.vcpu_was, timer.vcpu_cpu = "host", event.cpu
             self.expire(thread, timer)
@@ -402,6 +409,16 @@ class Tracker:
             if timer.msr == TSC_DEADLINE and timer.value:
                 thread.last_tsc = (event.time_ns, timer.value + delta)
                 thread.first_tsc = thread.first_tsc or thread.last_tsc
+
+    def on_wakeup(self, event: Event) -> None:
+        """The vCPU's thread goes on after it has slept: an expiry meanwhile found it blocked."""
+        thread, slept = self.threads.get(event.pid), event.fields.get("duration_ns")
+        timer = thread.expired if thread else None
+        if not timer or timer.fired_ns is None or not isinstance(slept, int) or timer.vcpu_was != "host":
+            return
+        # Times are printed in us, so the sleep may seem to begin a little late.
+        if event.time_ns - slept - 2000 <= timer.fired_ns:
+            timer.vcpu_was = "blocked"
 
     # What happens to timers.
 
@@ -456,4 +473,5 @@ HANDLERS = {
     "kvm_apic_accept_irq": Tracker.on_accept,
     "kvm_apicv_accept_irq": Tracker.on_accept,
     "kvm_wait_lapic_expire": Tracker.on_wait,
+    "kvm_vcpu_wakeup": Tracker.on_wakeup,
 }
