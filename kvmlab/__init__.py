@@ -6,7 +6,15 @@ See README.md for a start, and `simulate`, `compare` and `follow_timer` for the 
 from kvmlab import policy
 from kvmlab.costs import Costs
 from kvmlab.example import three_guests
-from kvmlab.formats import read_kvm_trace, read_perf_kvm_stat
+from kvmlab.explain import Explanation, explain
+from kvmlab.formats import (
+    read_any,
+    read_kvm_trace,
+    read_latencies,
+    read_latency_histogram,
+    read_perf_kvm_stat,
+    read_unit_test_vmexit,
+)
 from kvmlab.guests import by_guest, compare_guests
 from kvmlab.kernels import KERNELS, Kernel, history
 from kvmlab.policy import VcpuFacts
@@ -20,6 +28,7 @@ __version__ = "0.1.0"
 __all__ = [
     "KERNELS",
     "Costs",
+    "Explanation",
     "Guest",
     "Host",
     "Kernel",
@@ -32,11 +41,16 @@ __all__ = [
     "check_recordings",
     "compare",
     "compare_guests",
+    "explain",
     "follow_timer",
     "history",
     "policy",
+    "read_any",
     "read_kvm_trace",
+    "read_latencies",
+    "read_latency_histogram",
     "read_perf_kvm_stat",
+    "read_unit_test_vmexit",
     "recorded_rows",
     "recorded_scenario",
     "simulate",
