@@ -20,6 +20,7 @@ from kvmlab.recorded import check_recordings, recorded_rows, recorded_scenario
 from kvmlab.run import Run, compare, simulate, sweep, warm_up
 from kvmlab.scenario import Guest, Host, Scenario, Workload
 from kvmlab.story import Story, follow_timer
+from kvmlab.whatif import WhatIf, what_if
 
 __version__ = "0.1.0"
 
@@ -34,6 +35,7 @@ __all__ = [
     "Scenario",
     "Story",
     "VcpuFacts",
+    "WhatIf",
     "Workload",
     "check_recordings",
     "compare",
@@ -52,4 +54,5 @@ __all__ = [
     "simulate",
     "sweep",
     "warm_up",
+    "what_if",
 ]
