@@ -22,6 +22,7 @@ from kvmlab.recorded import check_recordings, recorded_rows, recorded_scenario
 from kvmlab.run import Run, compare, simulate, sweep, warm_up
 from kvmlab.scenario import Guest, Host, Scenario, Workload
 from kvmlab.story import Story, follow_timer
+from kvmlab.whatif import WhatIf, what_if
 
 __version__ = "0.1.0"
 
@@ -36,6 +37,7 @@ __all__ = [
     "Scenario",
     "Story",
     "VcpuFacts",
+    "WhatIf",
     "Workload",
     "by_guest",
     "check_recordings",
@@ -57,4 +59,5 @@ __all__ = [
     "sweep",
     "three_guests",
     "warm_up",
+    "what_if",
 ]
