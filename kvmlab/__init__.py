@@ -11,6 +11,7 @@ from kvmlab.policy import VcpuFacts
 from kvmlab.recorded import check_recordings, recorded_rows, recorded_scenario
 from kvmlab.run import Run, compare, simulate, sweep, warm_up
 from kvmlab.scenario import Guest, Host, Scenario, Workload
+from kvmlab.scenario_file import read_scenario, scenario_to_toml
 from kvmlab.story import Story, follow_timer
 
 __version__ = "0.1.0"
@@ -33,8 +34,10 @@ __all__ = [
     "policy",
     "read_kvm_trace",
     "read_perf_kvm_stat",
+    "read_scenario",
     "recorded_rows",
     "recorded_scenario",
+    "scenario_to_toml",
     "simulate",
     "sweep",
     "warm_up",

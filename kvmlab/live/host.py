@@ -11,6 +11,8 @@ import re
 import sys
 from pathlib import Path
 
+from kvmlab.scenario_file import cpu_list
+
 ROOT = Path("/")
 VENDORS = {"kvm_intel": "intel", "kvm_amd": "amd"}
 """Modules whose timers kvmlab knows; any other (a paravirtual KVM, say) is named, and nothing is concluded from it."""
@@ -63,20 +65,20 @@ def is_on(value: str | None) -> bool | None:
     return None if value is None else value.upper() in ("Y", "1")
 
 
-def cpu_list(value: str | None) -> tuple[int, ...]:
-    """CPU numbers of a list such as "1,4-7"; () for anything else."""
-    ranges = re.findall(r"(\d+)(?:-(\d+))?", value or "")
-    return tuple(cpu for low, high in ranges for cpu in range(int(low), int(high or low) + 1))
+def cpus(path: Path) -> tuple[int, ...]:
+    """The CPU list in a file of sysfs; () where it says none ("(null)"), or is not there."""
+    value = text(path) or ""
+    return () if value == "(null)" else cpu_list(path.name, value)
 
 
 def isolated(root: Path = ROOT) -> tuple[int, ...]:
     """CPUs of isolcpus= and of isolated partitions."""
-    return cpu_list(text(root / "sys/devices/system/cpu/isolated"))
+    return cpus(root / "sys/devices/system/cpu/isolated")
 
 
 def nohz_full(root: Path = ROOT) -> tuple[int, ...]:
     """CPUs of nohz_full=."""
-    return cpu_list(text(root / "sys/devices/system/cpu/nohz_full"))
+    return cpus(root / "sys/devices/system/cpu/nohz_full")
 
 
 def is_guest(root: Path = ROOT) -> bool:
