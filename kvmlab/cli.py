@@ -90,7 +90,7 @@ def plain(value: Any) -> Any:
 
 def print_json(value: Any) -> None:
     """Print as JSON."""
-    print(json.dumps(plain(value), indent=1, allow_nan=False, ensure_ascii=False))
+    print(json.dumps(plain(value), indent=1, allow_nan=False))
 
 
 def print_table(table: pd.DataFrame) -> None:
@@ -219,7 +219,7 @@ def convert(args: argparse.Namespace) -> int:
         elif args.to == "csv":
             text = csv_text(table)
         else:
-            text = json.dumps({"kind": kind, "rows": plain(table)}, indent=1, allow_nan=False, ensure_ascii=False)
+            text = json.dumps({"kind": kind, "rows": plain(table)}, indent=1, allow_nan=False)
     write(text, args.output)
     return DONE
 

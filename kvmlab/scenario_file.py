@@ -45,7 +45,10 @@ def presets() -> dict[str, str]:
 
 def preset_path(name: str) -> Path:
     """The file of a preset; ValueError lists the names."""
-    return data.path("scenarios", f"{checks.choice('preset', name, presets())}.toml")
+    names = presets()
+    if name not in names:
+        raise ValueError(f"scenario: {name!r} is neither a file nor a preset; presets: {', '.join(names)}")
+    return data.path("scenarios", f"{name}.toml")
 
 
 def read_scenario(path: str | os.PathLike[str]) -> Scenario:
@@ -94,11 +97,12 @@ def kernel_from(value: Any) -> Kernel:
     """A kernel by name, or a release under a policy."""
     if not isinstance(value, dict):
         return kernels.find(value)
-    known("kernel", value, ("release", "policy"))
-    if set(value) != {"release", "policy"}:
+    known("kernel", value, ("release", "policy", "name"))
+    if not {"release", "policy"} <= set(value):
         raise ValueError(f"kernel: {checks.shown(value)} does not fit; allowed: a name, or both release and policy")
     release = checks.instance("release", value["release"], str)
-    return kernels.release(release, policy.find(value["policy"]), name=f"{release} {value['policy']}")
+    name = checks.instance("name", value.get("name", f"{release} {value['policy']}"), str)
+    return kernels.release(release, policy.find(value["policy"]), name=name)
 
 
 def values(where: str, table: Any, kind: type) -> dict[str, Any]:
@@ -173,7 +177,8 @@ def kernel_text(kernel: Kernel) -> str:
             except ValueError:
                 break
             if same:
-                return f"{{ release = {toml(release)}, policy = {toml(name)} }}"
+                label = "" if kernel.name == f"{release} {name}" else f", name = {toml(kernel.name)}"
+                return f"{{ release = {toml(release)}, policy = {toml(name)}{label} }}"
     raise ValueError(f"kernel: {kernel.name!r} is neither in KERNELS nor a release under a known policy")
 
 

@@ -99,6 +99,7 @@ def live_run(settings: dict[str, Any], timeout_s: float) -> LiveRun:
     backend, said = evidence.judge(
         evidence.Observed(
             timers=settings["timers"],
+            timer_mode=settings["timer_mode"],
             waits_by=settings["waits_by"],
             hlt_in_guest=settings["hlt_in_guest"],
             modules=modules,

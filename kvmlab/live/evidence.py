@@ -30,6 +30,8 @@ class Traced:
     """apic_timer_fn by CPU."""
     ran_on: tuple[int, ...] = ()
     """CPUs on which the vCPU's thread was seen."""
+    posted: int = 0
+    """kvm_apicv_accept_irq outside of that thread: interrupts posted by the CPU that ran the hrtimer."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Observed:
     """All that was seen of one run."""
 
     timers: int
+    timer_mode: str
     waits_by: str
     hlt_in_guest: bool
     modules: list[str]
@@ -51,13 +54,15 @@ def read_trace(listing: str, timers: int, tid: int) -> Traced:
     from kvmlab.formats import read_kvm_trace
 
     events = read_kvm_trace(listing)
+    own = events["pid"] == tid
     states = events["fields"][events["event"] == "kvm_hv_timer_state"]
     return Traced(
         timers,
         armed=Counter("hv" if fields["hv_timer"] else "hrtimer" for fields in states),
         exits=Counter(map(str, events["reason"][events["event"] == "kvm_exit"])),
         fired_on=Counter(map(int, events["cpu"][events["event"] == "hrtimer_expire_entry"])),
-        ran_on=tuple(sorted({int(cpu) for cpu in events["cpu"][events["pid"] == tid]})),
+        ran_on=tuple(sorted({int(cpu) for cpu in events["cpu"][own]})),
+        posted=int(((events["event"] == "kvm_apicv_accept_irq") & ~own).sum()),
     )
 
 
@@ -76,6 +81,8 @@ def from_trace(seen: Traced) -> tuple[str | None, list[str]]:
         said.append(
             f"apic_timer_fn, the LAPIC hrtimer's callback, ran on {listed(seen.fired_on, 'CPU ')}; vCPU: {ran}."
         )
+    if seen.posted:
+        said.append(f"kvm_apicv_accept_irq: from there {seen.posted} were posted.")
     if seen.exits:
         said.append(f"kvm_exit: {listed(seen.exits)}.")
     else:
@@ -119,12 +126,13 @@ def from_counters(seen: Observed) -> tuple[str | None, list[str]]:
     apicv = host.is_on(seen.parameters.get("kvm_intel.enable_apicv"))
     if seen.waits_by == "pause" or "kvm_intel" not in seen.modules or not apicv:
         return None, said
-    rest = (exits - irqs - halts) / seen.timers
-    if 0.9 <= rest <= 1.3:
-        said.append("That is one exit a timer beside the interrupts, the arming: no preemption timer exited.")
+    armings = 1 if seen.timer_mode == "periodic" else seen.timers
+    rest = (exits - irqs - halts - armings) / seen.timers
+    if -0.1 <= rest <= 0.3:
+        said.append("Beside those and the arming there is no exit for each timer: no preemption timer exited.")
         return "hrtimer", said
-    if 1.8 <= rest <= 2.3 and irqs < seen.timers / 2:
-        said.append("That is two exits a timer and few interrupts: arming, and the preemption timer.")
+    if 0.8 <= rest <= 1.3 and irqs < seen.timers / 2:
+        said.append("Beside the arming there is one exit a timer that is no interrupt: the preemption timer's.")
         return "hv", said
     return None, said
 

@@ -13,11 +13,14 @@ from pathlib import Path
 
 TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 THREAD_EVENTS = (
-    *("kvm/kvm_entry", "kvm/kvm_exit", "kvm/kvm_hv_timer_state", "kvm/kvm_msr", "kvm/kvm_apic_accept_irq"),
-    *("kvm/kvm_eoi", "kvm/kvm_inj_virq", "kvm/kvm_vcpu_wakeup", "kvm/kvm_wait_lapic_expire", "timer/hrtimer_start"),
+    *("kvm/kvm_entry", "kvm/kvm_exit", "kvm/kvm_hv_timer_state", "kvm/kvm_msr", "kvm/kvm_eoi", "kvm/kvm_inj_virq"),
+    *("kvm/kvm_vcpu_wakeup", "timer/hrtimer_start"),
 )
 """Events that happen in the vCPU's thread, and are filtered by it."""
-ANYWHERE_EVENTS = ("kvm/kvm_apicv_accept_irq", "timer/hrtimer_expire_entry")
+ANYWHERE_EVENTS = (
+    *("kvm/kvm_apic_accept_irq", "kvm/kvm_apicv_accept_irq", "kvm/kvm_wait_lapic_expire"),
+    "timer/hrtimer_expire_entry",
+)
 """An hrtimer fires in whatever thread its CPU runs, and posts from there."""
 BUFFER_KB = 4096
 
@@ -95,7 +98,7 @@ def own_lines(lines: list[str], tid: int) -> Iterator[str]:
         elif int(found["pid"]) == tid:
             if found["event"] != "hrtimer_start" or TIMER.match(found["message"]):
                 yield line
-        elif firing.get(found["cpu"]):
+        elif firing.get(found["cpu"]) and found["event"].startswith("kvm_"):
             yield line
 
 
