@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -19,6 +20,7 @@ from kvmlab.scenario_file import presets
 
 NOT_HERE = live.available()
 needs_kvm = pytest.mark.skipif(NOT_HERE is not None, reason=f"no live guest here: {NOT_HERE}")
+README = Path(__file__).parent.parent / "README.md"
 QUICK = ("--set", "duration_s=0.05")
 TRACE = data.path("recorded", "vmx-6.1-rev1-posted.trace.txt")
 TABLE = data.path("recorded", "perf-kvm-stat.pi1_all.txt")
@@ -132,6 +134,15 @@ def test_examples_in_the_help_are_understood():
         assert len(examples) >= 2
         for example in examples:
             assert callable(cli.parser().parse_args(example.split()).run)
+
+
+def test_the_readme_shows_what_is_printed(run):
+    shown = re.findall(r"```console\n\$ kvmlab (.*)\n((?:.*\n)*?)```", README.read_text(encoding="utf-8"))
+    assert shown
+    for arguments, text in shown:
+        code, out, _ = run(*arguments.split())
+        assert code == 0
+        assert [line.rstrip() for line in out.splitlines()] == text.splitlines()
 
 
 def test_version(run):

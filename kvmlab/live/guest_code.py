@@ -1,4 +1,4 @@
-"""The guest: some 200 bytes of machine code, and the tables it needs, laid out in its memory from outside.
+"""The guest: less than 200 bytes of machine code, and the tables it needs, laid out in its memory from outside.
 
 It runs in 64-bit mode with interrupts off, except where it waits. Its local APIC is in x2APIC mode, so that every
 access is a WRMSR. It has no operating system, and does nothing else.
