@@ -273,8 +273,8 @@ examples:
   kvmlab what-if trace.txt --fact hlt_in_guest=true --json
 """
 LIVE_HELP = """\
-Runs a bare guest of less than 200 bytes on /dev/kvm, which arms its LAPIC timer again and again, and measures how late its
-handler runs. Says what fired the timers, and on what evidence. Needs Linux on x86-64 and access to /dev/kvm; with
+Runs a bare guest of less than 200 bytes on /dev/kvm, which arms its LAPIC timer again and again, and measures how late
+its handler runs. Says what fired the timers, and on what evidence. Needs Linux on x86-64 and access to /dev/kvm; with
 access to tracefs (mostly: as root) some more timers are traced.
 
 examples:
