@@ -5,7 +5,15 @@ See README.md for a start, and `simulate`, `compare` and `follow_timer` for the 
 
 from kvmlab import policy
 from kvmlab.costs import Costs
-from kvmlab.formats import read_kvm_trace, read_perf_kvm_stat
+from kvmlab.explain import Explanation, explain
+from kvmlab.formats import (
+    read_any,
+    read_kvm_trace,
+    read_latencies,
+    read_latency_histogram,
+    read_perf_kvm_stat,
+    read_unit_test_vmexit,
+)
 from kvmlab.kernels import KERNELS, Kernel, history
 from kvmlab.policy import VcpuFacts
 from kvmlab.recorded import check_recordings, recorded_rows, recorded_scenario
@@ -19,6 +27,7 @@ __version__ = "0.1.0"
 __all__ = [
     "KERNELS",
     "Costs",
+    "Explanation",
     "Guest",
     "Host",
     "Kernel",
@@ -29,12 +38,17 @@ __all__ = [
     "Workload",
     "check_recordings",
     "compare",
+    "explain",
     "follow_timer",
     "history",
     "policy",
+    "read_any",
     "read_kvm_trace",
+    "read_latencies",
+    "read_latency_histogram",
     "read_perf_kvm_stat",
     "read_scenario",
+    "read_unit_test_vmexit",
     "recorded_rows",
     "recorded_scenario",
     "scenario_to_toml",

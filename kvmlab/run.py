@@ -245,6 +245,30 @@ class Run:
 
         return write_perf_kvm_stat(self.exits)
 
+    def to_kvm_trace(self) -> str:
+        """The first steps (`Scenario.trace_steps`) as a listing of tracefs, for `read_kvm_trace` and `explain`."""
+        from kvmlab.listing import Writer, write_listing
+
+        steps = self.machine.trace[: self.machine.g["trace_used"][0]]
+        writer = Writer(
+            self.scenario.kernel,
+            self.scenario.host.apicv,
+            int(self.machine.g["tsc_khz"][0]),
+            self.machine.vcpus["timer_mode"].tolist(),
+            self.exit_names,
+        )
+        return write_listing(steps.tolist(), writer)
+
+    def to_csv(self, folder: str | Path) -> list[Path]:
+        """Every table as a CSV file in `folder`, which is made if need be; return the files' paths."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for name in CSV_TABLES:
+            paths.append(folder / f"{name}.csv")
+            getattr(self, name).to_csv(paths[-1])
+        return paths
+
     def to_chrome_trace(self, path: str | Path | None = None) -> dict[str, Any]:
         """The timeline as Chrome trace JSON (opens in the Perfetto UI); written to `path` if one is given."""
         from kvmlab.formats import write_chrome_trace
@@ -252,6 +276,8 @@ class Run:
         return write_chrome_trace(self.timeline, path)
 
 
+CSV_TABLES = ("exits", "latency", "latency_histogram", "disturbance", "placement", "housekeeping", "timeline")
+"""What `Run.to_csv` writes."""
 PERF_TIMES = ["Min Time", "Max Time", "Avg time", "+-%"]
 
 

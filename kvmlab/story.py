@@ -117,6 +117,28 @@ SENTENCES = {
 }
 
 
+NOT_VISIBLE = "not visible"
+"""What a story of a recorded timer says of what the recording does not show."""
+ARMED = {
+    "hv": "the preemption timer is armed",
+    "hrtimer": "an hrtimer is armed",
+    None: "nothing has to be armed",
+    NOT_VISIBLE: "what is armed is not visible",
+}
+PLACE = {
+    "own": "it fires on the vCPU's own pCPU",
+    "housekeeping": "it fires on a housekeeping CPU",
+    NOT_VISIBLE: "where it fires is not visible",
+}
+CAME = {
+    "posted": "the interrupt is posted",
+    "vm_entry": "the interrupt is injected at VM entry",
+    "wake_up": "the vCPU is woken",
+    "at_arm": "the interrupt is delivered at once",
+    NOT_VISIBLE: "how the guest gets it is not visible",
+}
+
+
 @dataclass(frozen=True)
 class Step:
     """One step of a story."""
@@ -136,17 +158,18 @@ class Story:
     """What became of one timer."""
 
     kernel: str
+    """The kernel, or whose recorded timer it is."""
     backend: str | None
     """What was armed: "hv" (the preemption timer), "hrtimer", or None (nothing)."""
     fires_on: str | None
     """Where it fired: "own" (the vCPU's pCPU), "housekeeping", or None (nowhere)."""
-    arm_exit: str
-    """The exit that the guest's write costs."""
-    arm_fastpath: bool
-    """That exit took the fast path."""
+    arm_exit: str | None
+    """The exit that the guest's write costs; None where a periodic timer went on by itself."""
+    arm_fastpath: bool | None
+    """That exit took the fast path; None where a recording does not show it, as below."""
     expiry_exit: str | None
     """The exit that the expiry costs: "PREEMPTION_TIMER", "EXTERNAL_INTERRUPT", or None."""
-    expiry_fastpath: bool
+    expiry_fastpath: bool | None
     """That exit took the fast path."""
     delivery: str | None
     """How the guest got it: "posted", "vm_entry", "wake_up", "at_arm" (due when armed), or None (nothing armed)."""
@@ -170,21 +193,13 @@ class Story:
         """The outcome in one sentence."""
         if self.delivery is None:
             return "nothing is armed."
-        armed = {
-            "hv": "the preemption timer is armed",
-            "hrtimer": "an hrtimer is armed",
-            None: "nothing has to be armed",
-        }
-        place = {"own": "it fires on the vCPU's own pCPU", "housekeeping": "it fires on a housekeeping CPU"}
-        came = {
-            "posted": "the interrupt is posted",
-            "vm_entry": "the interrupt is injected at VM entry",
-            "wake_up": "the vCPU is woken",
-            "at_arm": "the interrupt is delivered at once",
-        }[self.delivery]
-        parts = [armed[self.backend], *([place[self.fires_on]] if self.fires_on else []), came]
-        cost = {"EXTERNAL_INTERRUPT": "an EXTERNAL_INTERRUPT exit", "PREEMPTION_TIMER": "a PREEMPTION_TIMER exit"}.get(
-            self.expiry_exit or "", "no exit"
+        parts = [ARMED[self.backend], *([PLACE[self.fires_on]] if self.fires_on else []), CAME[self.delivery]]
+        if self.delivery == NOT_VISIBLE:
+            return f"{', '.join(parts)}."
+        cost = (
+            f"a{'n' if self.expiry_exit[0] in 'AEIOU' else ''} {self.expiry_exit} exit"
+            if self.expiry_exit
+            else "no exit"
         )
         return f"{', '.join(parts)}; the expiry costs {cost}."
 
@@ -330,18 +345,23 @@ def follow_timer(
     """
     options = dict(locals())
     chosen = kernels.find(options.pop("kernel"))
-    checks.choice("vcpu_at_expiry", vcpu_at_expiry, VCPU_STATES)
-    checks.choice("timer_mode", timer_mode, TIMER_MODES)
-    deadline_ns = checks.whole("deadline_ns", deadline_ns, 0, MAX_DEADLINE_NS)
-    next_event = checks.whole("housekeeping_next_event_ns", housekeeping_next_event_ns, 0, MAX_DEADLINE_NS)
-    m = engine.plain_copy(build.machine(story_scenario(chosen, options)))
-    start = arm(m, timer_mode, deadline_ns, next_event)
+    return follow(chosen, options)[1]
+
+
+def follow(kernel: Kernel, options: dict[str, Any]) -> tuple[Machine, Story]:
+    """The machine after one timer's life, and its story; `options` as `follow_timer` takes them."""
+    checks.choice("vcpu_at_expiry", options["vcpu_at_expiry"], VCPU_STATES)
+    checks.choice("timer_mode", options["timer_mode"], TIMER_MODES)
+    deadline_ns = checks.whole("deadline_ns", options["deadline_ns"], 0, MAX_DEADLINE_NS)
+    next_event = checks.whole("housekeeping_next_event_ns", options["housekeeping_next_event_ns"], 0, MAX_DEADLINE_NS)
+    m = engine.plain_copy(build.machine(story_scenario(kernel, options)))
+    start = arm(m, options["timer_mode"], deadline_ns, next_event)
     vcpu = m.vcpus[0]
     backend = "hv" if vcpu.hv_timer_in_use else "hrtimer" if m.timers[0].cpu >= 0 else None
     deadline = vcpu.deadline
-    put(m, vcpu_at_expiry, start, deadline)
+    put(m, options["vcpu_at_expiry"], start, deadline)
     engine.run(m, start + deadline_ns + 1_000 * AFTER_NS)
-    return outcome(m, chosen.name, backend, tell(m, chosen, start))
+    return m, outcome(m, kernel.name, backend, tell(m, kernel, start))
 
 
 def outcome(m: Machine, kernel: str, backend: str | None, timeline: tuple[Step, ...]) -> Story:

@@ -335,7 +335,9 @@ def test_the_preemption_timer_takes_over_again_after_a_block(kernel):
     assert expiries["own pCPU"] == expiries["housekeeping kicked"] == 0
 
 
-@pytest.mark.xfail(strict=True, reason="host interrupts before its boot delay it, and a late write shortens every period")
+@pytest.mark.xfail(
+    strict=True, reason="host interrupts before its boot delay it, and a late write shortens every period"
+)
 @pytest.mark.parametrize("mode", ["oneshot", "periodic"])
 def test_a_vcpu_boots_when_told_and_keeps_its_period(mode):
     """Beside a host timer every 5 us: before it boots, a vCPU has nothing to be delayed in."""

@@ -1,0 +1,182 @@
+"""One line of a listing of trace events: who, where, when, which event, and the fields of its message.
+
+The layouts are those of tracefs, ``perf script`` and ``trace-cmd report``; the messages those of
+``arch/x86/kvm/trace.h``, ``include/trace/events/kvm.h`` and ``include/trace/events/timer.h``, or of libtraceevent's
+kvm plugin where that replaces them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+# Both layouts end alike. Seconds stop short of 2**63 ns. Every tool prints a blank after the event's colon, even where
+# its message is empty: a line that ends there is cut off.
+_REST_OF_LINE = (
+    r"(?P<seconds>[0-8]?[0-9]{1,9})\.(?P<fraction>[0-9]{6}(?:[0-9]{3})?):\s+"
+    r"(?:[A-Za-z_][A-Za-z0-9_-]*:)?(?P<event>[A-Za-z_][A-Za-z0-9_]*):\s(?P<message>.*)"
+)
+_PID = r"(?P<pid>[0-9]{1,10})"
+_CPU = r"\[(?P<cpu>[0-9]{1,6})\]"
+_EVENT_LINES = (
+    # tracefs and trace-cmd: comm-pid, perhaps (tgid), [cpu], perhaps flags (d: interrupts off). A comm may hold blanks
+    # and dashes.
+    re.compile(
+        rf"\s*(?P<task>\S.{{0,63}}?)-{_PID}\s+(?:\(\s*[0-9-]+\)\s+)?{_CPU}\s+"
+        rf"(?:(?P<irqs>[^\s\[]{{4,8}})\s+)?{_REST_OF_LINE}"
+    ),
+    # perf script: comm, tid or pid/tid, [cpu].
+    re.compile(rf"\s*(?P<task>\S.{{0,63}}?)\s+(?:[0-9]{{1,10}}/)?{_PID}\s+{_CPU}\s+{_REST_OF_LINE}"),
+)
+AN_EVENT = "an event: <comm>-<pid> [<cpu>] <seconds>: <event>: ..., or as perf script prints it"
+
+# A tracer's comment, tracefs and trace-cmd on overruns, and the lines at the head of a trace-cmd report.
+TRACER = re.compile(r"#\s*tracer:\s*\S+")
+OVERRUN = re.compile(r"CPU:[0-9]+ \[(?:LOST (?P<lost>[0-9]{1,18}) EVENTS|(?P<dropped>[0-9]{1,18}) EVENTS DROPPED)\]")
+TRACE_CMD_HEAD = re.compile(r"cpus=[0-9]+|version = [0-9]+|CPU [0-9]+ is empty")
+
+Fields = dict[str, int | str | bool]
+
+
+def match_event_line(line: str) -> re.Match[str] | None:
+    """The parts of an event's line, as groups; None for any other line."""
+    return next((found for pattern in _EVENT_LINES if (found := pattern.fullmatch(line))), None)
+
+
+def is_event_line(line: str) -> bool:
+    """Tell whether a line is that of an event."""
+    return match_event_line(line) is not None
+
+
+_N = r"[0-9]{1,20}"
+_VCPU = r"vcpu (?P<vcpu>[0-9]{1,10})"
+_H = r"[0-9a-f]{1,16}"
+_X = rf"0x{_H}"
+# A word, or what libtraceevent prints for a code that it does not know; then the flags of a failed VMX entry.
+_REASON = rf"reason (?P<reason>[A-Za-z0-9_-]+(?: \({_N}\))?)(?P<flags>(?: [A-Zx0-9a-f_]+)*?)"
+# libtraceevent adds the function where it has the guest's symbols.
+_RIP = rf"rip (?P<rip>{_X})(?: \[[^\]]*\])?"
+_INFO = rf"info (?P<info1>{_H}) (?P<info2>{_H})"
+# These are printed with all their digits, so that a line cut off within them does not match.
+_LONG_INFO = r"info1 (?P<info1>0x[0-9a-f]{16}) info2 (?P<info2>0x[0-9a-f]{16})"
+_EVENT_INFO = r"intr_info (?P<intr_info>0x[0-9a-f]{8}) error_code (?P<error_code>0x[0-9a-f]{8})"
+
+_MESSAGES: dict[str, tuple[str, ...]] = {
+    "kvm_entry": (
+        rf"{_VCPU}",
+        rf"{_VCPU},? {_RIP}",
+        rf"{_VCPU}, {_RIP} {_EVENT_INFO}\s?(?P<immediate_exit>\[immediate exit\])?",
+    ),
+    "kvm_exit": (
+        rf"{_REASON} {_RIP} {_INFO}",
+        rf"{_VCPU} {_REASON} {_RIP} {_INFO}",
+        rf"{_VCPU} {_REASON} {_RIP} {_LONG_INFO} {_EVENT_INFO}",
+        rf"{_VCPU} {_REASON} {_RIP} {_LONG_INFO} {_EVENT_INFO} requests (?P<requests>0x[0-9a-f]{{16}})",
+    ),
+    "kvm_msr": (rf"msr_(?P<access>read|write) (?P<msr>{_H}) = (?P<value>{_X})(?P<failed> \(#GP\))?",),
+    "kvm_apic": (rf"apic_(?P<access>read|write) (?P<register>\S+) = (?P<value>{_X})",),
+    "kvm_hv_timer_state": (rf"vcpu_id (?P<vcpu_id>[0-9a-f]{{1,8}}) hv_timer (?P<hv_timer>{_H})",),
+    "kvm_wait_lapic_expire": (rf"{_VCPU}: delta (?P<delta>-?{_N}) \((?P<when>early|late)\)",),
+    "kvm_eoi": (rf"apicid (?P<apicid>{_H}) vector (?P<vector>-?{_N})",),
+    "kvm_inj_virq": (
+        rf"(?P<kind>irq) (?P<vector>{_N})",
+        rf"(?P<kind>IRQ|Soft/INTn) (?P<vector>{_X})(?P<reinjected> \[reinjected\])?",
+    ),
+    "kvm_halt_poll_ns": (rf"{_VCPU}: halt_poll_ns (?P<halt_poll_ns>{_N}) \((?P<change>grow|shrink) (?P<old>{_N})\)",),
+    "kvm_vcpu_wakeup": (
+        rf"(?P<how>wait|poll) time (?P<duration_ns>-?{_N}) ns(?:, polling (?P<polling>valid|invalid))?",
+    ),
+    "kvm_userspace_exit": (rf"reason (?P<reason>\S+) \((?P<code>-?{_N})\)",),
+    "kvm_apic_accept_irq": (
+        rf"apicid (?P<apicid>{_H}) vec (?P<vector>{_N}) \((?P<delivery>\w+)\|(?P<trigger>edge|level)\)"
+        r"(?P<coalesced> \(coalesced\))?",
+    ),
+}
+_MESSAGES["kvm_apicv_accept_irq"] = _MESSAGES["kvm_apic_accept_irq"]
+_MESSAGES["kvm_pv_eoi"] = _MESSAGES["kvm_eoi"]
+PATTERNS = {event: tuple(re.compile(message) for message in messages) for event, messages in _MESSAGES.items()}
+
+# Events of key=value pairs, and what they must have; a line without is cut off. A newer kernel may print more.
+_PAIRS: dict[str, tuple[str, ...]] = {
+    "hrtimer_init": ("hrtimer", "clockid", "mode"),
+    "hrtimer_setup": ("hrtimer", "clockid", "mode"),
+    "hrtimer_start": ("hrtimer", "function", "expires", "softexpires"),
+    "hrtimer_expire_entry": ("hrtimer", "function", "now"),
+    "hrtimer_expire_exit": ("hrtimer",),
+    "hrtimer_cancel": ("hrtimer",),
+    "local_timer_entry": ("vector",),
+    "local_timer_exit": ("vector",),
+}
+_NUMBER_KEYS = {"expires", "softexpires", "now", "vector"}
+# Text even where it looks like a number: a hashed address may have decimal digits only, a task may be called 7.
+_TEXT_KEYS = {"hrtimer", "timer", "function", "clockid", "mode", "comm", "prev_comm", "next_comm"}
+_KEY = re.compile(r"(?:^|\s)(?:==>\s)?([A-Za-z_][A-Za-z0-9_]*)=")
+# A CPU may be padded to three digits; anything longer that starts with 0 is an address.
+_NUMBER = re.compile(r"-?(?:[0-9]{1,3}|[1-9][0-9]{0,19})|0x[0-9a-f]{1,16}")
+
+# In the patterns above: numbers in hex, with or without 0x; words; and what is there or not. The others are decimal.
+_HEX_GROUPS = {"rip", "info1", "info2", "intr_info", "error_code", "requests", "msr", "value", "apicid"}
+_HEX_GROUPS |= {"vcpu_id", "hv_timer"}
+_TEXT_GROUPS = {
+    "access",
+    "register",
+    "when",
+    "kind",
+    "change",
+    "how",
+    "polling",
+    "reason",
+    "flags",
+    "delivery",
+    "trigger",
+}
+_FLAG_GROUPS = {"immediate_exit", "failed", "reinjected", "coalesced"}
+
+
+def _read_group(name: str, text: str) -> int | str | bool:
+    if name in _FLAG_GROUPS:
+        return True
+    if name in _TEXT_GROUPS:
+        return text.strip()
+    return int(text, 16) if name in _HEX_GROUPS or text.startswith("0x") else int(text)
+
+
+def _read_pair(key: str, text: str) -> int | str:
+    if key in _TEXT_KEYS or not _NUMBER.fullmatch(text):
+        return text
+    return int(text, 16 if text.startswith("0x") else 10)
+
+
+def read_message(event: str, message: str) -> Fields | None:
+    """The message's fields; None where it is not one that this event prints."""
+    if event in PATTERNS:
+        return _read_pattern(PATTERNS[event], message)
+    if event in _PAIRS:
+        pairs = _read_pairs(message)
+        return pairs if all(_is_whole(key, pairs.get(key, "")) for key in _PAIRS[event]) else None
+    if event == "tracing_mark_write" or not _KEY.match(message):
+        return {"text": message}
+    return _read_pairs(message)
+
+
+def _is_whole(key: str, value: int | str | bool) -> bool:
+    return isinstance(value, int) if key in _NUMBER_KEYS else value != ""
+
+
+def _read_pattern(patterns: Iterable[re.Pattern[str]], message: str) -> Fields | None:
+    found = next((found for pattern in patterns if (found := pattern.fullmatch(message))), None)
+    if found is None:
+        return None
+    return {name: _read_group(name, text) for name, text in found.groupdict().items() if text}
+
+
+def _read_pairs(message: str) -> Fields:
+    """Pairs key=value; a value runs up to the next key, since the name of a task or a module may hold blanks."""
+    _, *parts = _KEY.split(message)
+    pairs = zip(parts[::2], parts[1::2], strict=True)
+    fields: Fields = {key: _read_pair(key, text.strip().rstrip(",")) for key, text in pairs}
+    # Of "apic_timer_fn [kvm]", perf script prints the function only: keep the two alike.
+    function, _, module = str(fields.get("function", "")).partition(" [")
+    if module:
+        fields |= {"function": function, "module": module.removesuffix("]")}
+    return fields

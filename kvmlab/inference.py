@@ -1,0 +1,279 @@
+"""Which revisions a host may run, from what was seen of it: every combination of facts is tried, none is assumed.
+
+An observation is an answer that the kernel gave: that the preemption timer may be used (`can_use_hv_timer`), or that an
+expiry may be posted (`can_post_timer_interrupt`). A revision is consistent with the observations if some values of the
+unknown facts let it give all these answers. A pCPU's housekeeping flag is chosen for each vCPU by itself, so that the
+truth is never excluded.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kvmlab import policy
+from kvmlab.policy import VcpuFacts
+
+GLOBAL_FACTS = ("pi_inject_timer", "hv_timer")
+VM_FACTS = ("apicv_active", "mwait_in_guest", "hlt_in_guest")
+HOUSEKEEPING = "housekeeping_cpu"
+FACTS = (*GLOBAL_FACTS, *VM_FACTS, HOUSEKEEPING)
+WORDS = {
+    "pi_inject_timer": ("kvm.pi_inject_timer is off", "kvm.pi_inject_timer is on"),
+    "hv_timer": ("there is no preemption timer", "there is a preemption timer"),
+    "apicv_active": ("APICv is not active", "APICv is active"),
+    "mwait_in_guest": ("MWAIT exits", "MWAIT does not exit"),
+    "hlt_in_guest": ("HLT exits", "HLT does not exit"),
+    HOUSEKEEPING: ("{cpu} is isolated", "{cpu} is a housekeeping CPU"),
+}
+LONGEST_TERM = 3
+"""A condition names at most so many facts."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One answer of the kernel's, seen `count` times."""
+
+    vcpu: str
+    cpu: int | None
+    """The pCPU of the vCPU, whose housekeeping flag counts; None: not known."""
+    question: str
+    """"can_use_hv_timer" or "can_post_timer_interrupt"."""
+    answer: bool
+    count: int
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A fact that is known, and how."""
+
+    name: str
+    value: bool
+    of: str | int | None
+    """The vCPU (text), the pCPU (number), or None for the whole host."""
+    sentence: str
+
+
+@dataclass(frozen=True)
+class PolicyInference:
+    """Which revisions are consistent with what was seen, and why."""
+
+    consistent: tuple[str, ...]
+    """Names of the policies that are."""
+    excluded: dict[str, str]
+    """The others, each with the evidence that excludes it."""
+    conditions: dict[str, str]
+    """What has to be true for a consistent policy, beyond what is known; "" if nothing."""
+    evidence: tuple[str, ...]
+    """What was seen, a sentence each."""
+    implied: tuple[str, ...]
+    """What follows from it under every consistent policy."""
+    unknown: tuple[str, ...]
+    """Facts that would decide more: arguments of `explain`."""
+    assumed: tuple[str, ...] = field(default=())
+    """What the evidence rests on and was not seen."""
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one sentence."""
+        if not self.consistent:
+            return "No revision gives all these answers: facts changed while it was recorded, or a fact given is wrong."
+        if not self.evidence and not self.excluded:
+            return "Nothing that tells the revisions apart was seen."
+        others = f", not like {' or '.join(self.excluded)}" if self.excluded else ""
+        return f"Behaves like {' or '.join(self.consistent)}{others}."
+
+    def reasons(self) -> list[str]:
+        """Why, a line each."""
+        lines = [f"{name} if {condition}" for name, condition in self.conditions.items() if condition]
+        lines += [f"not {name}: {why}" for name, why in self.excluded.items()]
+        lines += [f"seen: {sentence}" for sentence in self.evidence]
+        lines += [f"so: {sentence}" for sentence in self.implied]
+        lines += [f"assumed: {sentence}" for sentence in self.assumed]
+        return lines + ([f"would tell more: {', '.join(self.unknown)}"] if self.unknown else [])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same for JSON."""
+        return {
+            "sentence": self.sentence,
+            "consistent": list(self.consistent),
+            "excluded": dict(self.excluded),
+            "conditions": dict(self.conditions),
+            "evidence": list(self.evidence),
+            "implied": list(self.implied),
+            "unknown": list(self.unknown),
+            "assumed": list(self.assumed),
+        }
+
+    def __str__(self) -> str:
+        return "\n  ".join([self.sentence, *self.reasons()])
+
+
+Values = dict[str, bool]
+
+
+@dataclass(frozen=True)
+class Known:
+    """The known facts, by what they are of."""
+
+    host: Values
+    vcpus: dict[str, Values]
+    cpus: dict[int, bool]
+
+    @staticmethod
+    def of(facts: Iterable[Fact]) -> Known:
+        """Sort facts; one that is given twice is as the first says."""
+        known = Known({}, {}, {})
+        for fact in facts:
+            if isinstance(fact.of, int):
+                known.cpus.setdefault(fact.of, fact.value)
+            elif fact.of is None:
+                known.host.setdefault(fact.name, fact.value)
+            else:
+                known.vcpus.setdefault(fact.of, {}).setdefault(fact.name, fact.value)
+        return known
+
+    def about(self, vcpu: str, cpu: int | None) -> Values:
+        """What is known where a vCPU runs on a pCPU."""
+        values = {**self.host, **self.vcpus.get(vcpu, {})}
+        if cpu is not None and cpu in self.cpus:
+            values[HOUSEKEEPING] = self.cpus[cpu]
+        return values
+
+
+def answers(rule: policy.Policy, values: Values) -> dict[str, bool]:
+    """What a policy answers where every fact has a value."""
+    facts = VcpuFacts(**{name: values[name] for name in VcpuFacts._fields})
+    can_post = rule(facts)
+    return {
+        "can_post_timer_interrupt": can_post,
+        "can_use_hv_timer": policy.can_use_hv_timer(facts, can_post, values["hv_timer"]),
+    }
+
+
+def choices(known: Values, names: Sequence[str]) -> Iterator[Values]:
+    """Every way to give `names` values, the known ones as they are."""
+    free = [name for name in names if name not in known]
+    for bits in itertools.product((False, True), repeat=len(free)):
+        yield {**{name: known[name] for name in names if name in known}, **dict(zip(free, bits, strict=True))}
+
+
+def fits(rule: policy.Policy, observations: Iterable[Observation], values: Values) -> bool:
+    """Tell whether a policy gives these answers (all on one pCPU), for one value of every fact."""
+    given = answers(rule, values)
+    return all(given[seen.question] == seen.answer for seen in observations)
+
+
+Places = Mapping[tuple[str, int | None], Sequence[Observation]]
+
+
+def by_place(observations: Iterable[Observation]) -> dict[tuple[str, int | None], list[Observation]]:
+    """Observations of one vCPU on one pCPU belong together."""
+    places: dict[tuple[str, int | None], list[Observation]] = {}
+    for seen in observations:
+        places.setdefault((seen.vcpu, seen.cpu), []).append(seen)
+    return places
+
+
+def consistent(rule: policy.Policy, places: Places, known: Known) -> bool:
+    """Tell whether some values of the unknown facts let a policy give every answer that was seen."""
+    vcpus = dict.fromkeys(vcpu for vcpu, _ in places)
+    return any(
+        all(vcpu_fits(rule, vcpu, places, known, host) for vcpu in vcpus) for host in choices(known.host, GLOBAL_FACTS)
+    )
+
+
+def vcpu_fits(rule: policy.Policy, vcpu: str, places: Places, known: Known, host: Values) -> bool:
+    """The same for one vCPU, whose VM facts are the same on every pCPU."""
+    cpus = [cpu for name, cpu in places if name == vcpu]
+    return any(
+        all(
+            any(
+                fits(rule, places[vcpu, cpu], last) for last in choices({**known.about(vcpu, cpu), **host, **vm}, FACTS)
+            )
+            for cpu in cpus
+        )
+        for vm in choices(known.vcpus.get(vcpu, {}), VM_FACTS)
+    )
+
+
+Terms = list[Values]
+
+
+def sufficient(rule: policy.Policy, observations: Sequence[Observation], known: Values) -> Terms:
+    """The shortest combinations of unknown facts with which a policy gives these answers; [{}] if any values do."""
+    every = list(choices(known, FACTS))
+    good = [values for values in every if fits(rule, observations, values)]
+    free = [name for name in FACTS if name not in known]
+    terms: Terms = []
+    for size in range(LONGEST_TERM + 1):
+        for names in itertools.combinations(free, size):
+            for bits in itertools.product((False, True), repeat=size):
+                term = dict(zip(names, bits, strict=True))
+                if any(shorter.items() <= term.items() for shorter in terms):
+                    continue
+                if all(values in good for values in every if term.items() <= values.items()):
+                    terms.append(term)
+    return terms
+
+
+def forced(rules: Iterable[policy.Policy], observations: Sequence[Observation], known: Values) -> Values:
+    """The unknown facts that have one value wherever one of the policies gives these answers."""
+    good = [v for v in choices(known, FACTS) for rule in rules if fits(rule, observations, v)]
+    values = {name: {each[name] for each in good} for name in FACTS if name not in known}
+    return {name: found.pop() for name, found in values.items() if len(found) == 1}
+
+
+def in_words(term: Values, cpu: int | None) -> str:
+    """Some facts in words."""
+    place = "the pCPU" if cpu is None else f"pCPU {cpu}"
+    return " and ".join(WORDS[name][value].format(cpu=place) for name, value in term.items())
+
+
+def infer(
+    observations: Sequence[Observation], facts: Sequence[Fact], excluded: Mapping[str, str], assumed: Sequence[str] = ()
+) -> PolicyInference:
+    """Try every policy against the observations. `excluded`: policies that something else has excluded, and what."""
+    places, known = by_place(observations), Known.of(facts)
+    rules = policy.POLICIES
+    left = {name: rule for name, rule in rules.items() if name not in excluded and consistent(rule, places, known)}
+    about = {place: known.about(*place) for place in places}
+    follows = {place: forced(left.values(), places[place], about[place]) for place in places}
+    terms = {
+        (name, place): sufficient(rule, places[place], about[place] | follows[place])
+        for name, rule in left.items()
+        for place in places
+    }
+    names = {name for several in terms.values() for term in several for name in term}
+    return PolicyInference(
+        consistent=tuple(left),
+        excluded={
+            name: excluded.get(name) or why_not(rule, observations, known)
+            for name, rule in rules.items()
+            if name not in left
+        },
+        conditions={name: conditions(name, terms) for name in left},
+        evidence=tuple(dict.fromkeys([*(seen.sentence for seen in observations), *(fact.sentence for fact in facts)])),
+        implied=tuple(dict.fromkeys(f"{in_words(follows[place], place[1])}." for place in places if follows[place])),
+        unknown=tuple("housekeeping_cpus" if name == HOUSEKEEPING else name for name in FACTS if name in names),
+        assumed=tuple(assumed),
+    )
+
+
+def why_not(rule: policy.Policy, observations: Sequence[Observation], known: Known) -> str:
+    """The observation that excludes a policy, if a single one does."""
+    for seen in observations:
+        if not consistent(rule, by_place([seen]), known):
+            return seen.sentence
+    return "some of what was seen fits, all of it together does not."
+
+
+def conditions(name: str, terms: Mapping[tuple[str, tuple[str, int | None]], Terms]) -> str:
+    """What has to be true for one policy on every place, each condition said once."""
+    places = {place: several for (owner, place), several in terms.items() if owner == name and several != [{}]}
+    texts = dict.fromkeys(", or ".join(in_words(term, cpu) for term in several) for (_, cpu), several in places.items())
+    found = list(texts)
+    return "; and ".join(found[:3]) + ("; and more" if len(found) > 3 else "")
