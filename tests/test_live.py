@@ -249,9 +249,25 @@ def test_arguments_are_checked_anywhere(arguments, sentence):
 
 
 @needs_kvm
-def test_a_cpu_that_is_not_allowed_is_named():
+def test_a_cpu_that_is_not_there_is_named():
     with pytest.raises(ValueError, match="pcpu: 99999 does not fit; allowed: "):
         live.measure(pcpu=99999)
+
+
+@needs_kvm
+def test_a_cpu_that_the_kernel_refuses_is_named(monkeypatch):
+    monkeypatch.setattr(host, "online", lambda: (0, 1000))
+    with pytest.raises(RuntimeError, match="pcpu: this process may not run on CPU 1000: Invalid argument"):
+        live.measure(5, pcpu=1000, timeout_s=20)
+
+
+@needs_kvm
+def test_the_vcpu_runs_where_it_is_told():
+    cpu = host.online()[-1]
+    run = live.measure(20, pcpu=cpu, timeout_s=60)
+    assert run.scenario().placement == ((cpu,),)
+    if run.trace:
+        assert f"vCPU: {cpu}." in " ".join(run.evidence)
 
 
 def test_other_systems_get_a_sentence(monkeypatch):
@@ -301,11 +317,13 @@ def test_the_host_is_read_from_sysfs(tmp_path):
     put("sys/module/kvm_intel/parameters/preemption_timer", "N\n")
     put("sys/devices/system/cpu/isolated", "1,4-6\n")
     put("sys/devices/system/cpu/nohz_full", "(null)\n")
+    put("sys/devices/system/cpu/online", "0-7\n")
     put("proc/cpuinfo", "processor : 0\nflags\t\t: fpu hypervisor avx\n")
     put("proc/sys/kernel/timer_migration", "0\n")
     assert host.parameters(tmp_path) == {"kvm.pi_inject_timer": "Y", "kvm_intel.preemption_timer": "N"}
     assert host.vendor_modules(tmp_path) == ["kvm_intel"]
     assert host.isolated(tmp_path) == (1, 4, 5, 6)
+    assert host.online(tmp_path) == tuple(range(8))
     assert host.nohz_full(tmp_path) == ()
     assert host.is_guest(tmp_path)
     assert not host.timer_migration(tmp_path)

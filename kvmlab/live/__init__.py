@@ -71,10 +71,8 @@ def measure(
         raise ValueError(f"timeout_s: {timeout_s:g} is less than the {needed_s:g} s that so many timers take")
     if reason := host.unfit():
         raise RuntimeError(reason)
-    if pcpu is not None and pcpu not in host.allowed_cpus():
-        raise ValueError(
-            f"pcpu: {checks.shown(pcpu)} does not fit; allowed: {', '.join(map(str, host.allowed_cpus()))}"
-        )
+    if pcpu is not None and pcpu not in host.online():
+        raise ValueError(f"pcpu: {checks.shown(pcpu)} does not fit; allowed: {', '.join(map(str, host.online()))}")
     return live_run(settings, timeout_s)
 
 

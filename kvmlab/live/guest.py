@@ -108,6 +108,14 @@ def first_registers(settings: Settings, tsc_khz: int) -> Regs:
     )
 
 
+def move_to(cpu: int) -> None:
+    """Bind this thread to a CPU; LiveError if it may not run there."""
+    try:
+        os.sched_setaffinity(0, {cpu})
+    except OSError as error:
+        raise LiveError(f"pcpu: this process may not run on CPU {cpu}: {error.strerror}") from None
+
+
 class GuestThread(threading.Thread):
     """Runs one guest; `result` or `error` is set when it has ended. It never outlives `stop` by much."""
 
@@ -127,7 +135,7 @@ class GuestThread(threading.Thread):
             block_stop_signal()
             bits = DISABLE_EXITS_HLT * self.settings.hlt_in_guest | DISABLE_EXITS_PAUSE * self.settings.pause_in_guest
             if self.settings.pcpu is not None:
-                os.sched_setaffinity(0, {self.settings.pcpu})
+                move_to(self.settings.pcpu)
             with Vm(guest_code.memory_size(self.settings.timers + self.settings.traced_timers), bits) as vm:
                 self.measure(vm)
         except Exception as error:  # handed to the thread that waits

@@ -97,6 +97,6 @@ def release() -> str:
     return platform.release()
 
 
-def allowed_cpus() -> tuple[int, ...]:
-    """CPUs on which this process may run."""
-    return tuple(sorted(os.sched_getaffinity(0)))
+def online(root: Path = ROOT) -> tuple[int, ...]:
+    """CPUs that are online. A process is not given the isolated ones by itself, but may move there."""
+    return cpus(root / "sys/devices/system/cpu/online") or tuple(range(os.cpu_count() or 1))

@@ -135,7 +135,7 @@ def live_host(run: LiveRun) -> Host:
     """This host, as far as it tells."""
     vendor = next((host.VENDORS[name] for name in run.modules if name in host.VENDORS), "amd")
     apicv = host.is_on(run.parameters.get({"intel": "kvm_intel.enable_apicv", "amd": "kvm_amd.avic"}[vendor]))
-    cpus = max((*host.allowed_cpus(), run.settings["pcpu"] or 0, 1)) + 1
+    cpus = max((*host.online(), run.settings["pcpu"] or 0)) + 1
     isolated = tuple(cpu for cpu in sorted({*host.isolated(), *host.nohz_full()}) if cpu < cpus)
     known: dict[str, Any] = {
         "pi_inject_timer": host.is_on(run.parameters.get("kvm.pi_inject_timer")),
