@@ -21,6 +21,7 @@ from kvmlab.run import Run, compare, simulate, sweep, warm_up
 from kvmlab.scenario import Guest, Host, Scenario, Workload
 from kvmlab.scenario_file import read_scenario, scenario_to_toml
 from kvmlab.story import Story, follow_timer
+from kvmlab.whatif import WhatIf, what_if
 
 __version__ = "0.1.0"
 
@@ -35,6 +36,7 @@ __all__ = [
     "Scenario",
     "Story",
     "VcpuFacts",
+    "WhatIf",
     "Workload",
     "check_recordings",
     "compare",
@@ -55,4 +57,5 @@ __all__ = [
     "simulate",
     "sweep",
     "warm_up",
+    "what_if",
 ]

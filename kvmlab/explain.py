@@ -17,6 +17,8 @@ from kvmlab.formats.lines import open_source
 from kvmlab.formats.perf_stat import read_perf_kvm_stat
 from kvmlab.formats.sniff import PERF, TRACE, sniff
 from kvmlab.inference import HOUSEKEEPING, Fact, Observation, PolicyInference, infer
+from kvmlab.machine import EXIT
+from kvmlab.run import perf_table
 from kvmlab.story import NOT_VISIBLE, SENTENCES, Step, Story
 from kvmlab.trace import (
     T_APIC_TIMER_FN,
@@ -78,14 +80,15 @@ class Explanation:
         self.lost_events = lost_events
         self.tsc_ghz = tsc_ghz or {}
         """The guest's TSC frequency in GHz by vCPU thread: given, or worked out from the recording."""
-        self._kept = timers
+        self.timers_kept = timers
+        """What the tracker found of each timer, in the order of arming; of very many the first."""
         self._tracker = tracker
         self._counts: Counter[tuple[str | None, ...]] = outcomes or Counter()
 
     @functools.cached_property
     def stories(self) -> list[Story]:
         """The story of each timer, in the order of arming."""
-        return [self._story(number, timer) for number, timer in enumerate(self._kept)]
+        return [self._story(number, timer) for number, timer in enumerate(self.timers_kept)]
 
     @functools.cached_property
     def timers(self) -> pd.DataFrame:
@@ -100,7 +103,7 @@ class Explanation:
         """
         import pandas as pd
 
-        rows = [self._row(timer) for timer in self._kept]
+        rows = [self._row(timer) for timer in self.timers_kept]
         frame = pd.DataFrame(rows, columns=list(COLUMNS))
         kinds = dict.fromkeys(("armed_ns", "vcpu", "pcpu", "fired_on", "latency_ns"), "Int64")
         return frame.astype({**dict.fromkeys(COLUMNS, "string"), **kinds})
@@ -127,6 +130,28 @@ class Explanation:
         frame = pd.DataFrame(rows, columns=["start_ns", "end_ns", "lane", "what", "flow"])
         frame.attrs["left_out"] = self._tracker.spans_left_out
         return frame
+
+    @functools.cached_property
+    def exits(self) -> pd.DataFrame:
+        """The exits of all vCPUs as perf kvm stat lists them: the table given, or what the listing adds up to."""
+        return self.table if self.table is not None else exit_table(self._tracker.threads.values())
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the recording is; None for a table, which does not say."""
+        return None if self.table is not None else (self._tracker.last_ns - (self._tracker.first_ns or 0)) / 1e9
+
+    @property
+    def vcpus(self) -> int | None:
+        """How many vCPUs were recorded; None for a table."""
+        return None if self.table is not None else len(self._tracker.threads)
+
+    @property
+    def housekeeping_hrtimers_hz(self) -> float | None:
+        """The most hrtimers of its own, 1/s, that a pCPU without a vCPU fired; None where none is in the recording."""
+        idle = self._tracker.host_hrtimers.keys() - {timer.pcpu for timer in self.timers_kept}
+        most = max((self._tracker.host_hrtimers[cpu] for cpu in idle), default=0)
+        return most / self.seconds if most and self.seconds else None
 
     def summary(self) -> str:
         """What was seen, in a few lines."""
@@ -183,7 +208,7 @@ class Explanation:
                 continue
             where = f", fired on {fires_on}" if fires_on else ""
             yield f"{count:>9} {backend or 'nothing'} armed{where}, {expiry_exit or 'no'} exit, {delivery}"
-        latencies = [ns for row in self._kept if (ns := latency_ns(row, self.tsc_ghz.get(row.pid))) is not None]
+        latencies = [ns for row in self.timers_kept if (ns := latency_ns(row, self.tsc_ghz.get(row.pid))) is not None]
         if latencies:
             middle, most = statistics.median(latencies), max(latencies)
             yield f"deadline to post or VM entry: median {middle / 1e3:.2f} us, longest {most / 1e3:.2f} us"
@@ -224,6 +249,17 @@ class Explanation:
             latency_ns=latency_ns(timer, self.tsc_ghz.get(timer.pid)),
             timeline=tuple(sorted(steps(timer), key=lambda step: step.time_ns)),
         )
+
+
+def exit_table(threads: Iterable[Thread]) -> pd.DataFrame:
+    """perf's table of the exits of some threads, most frequent first; columns as in `read_perf_kvm_stat`."""
+    import numpy as np
+
+    rows: dict[str, list[tuple[float, ...]]] = {}
+    for thread in threads:
+        for reason, handling in thread.handling.items():
+            rows.setdefault(reason, []).append(tuple(getattr(handling, name) for name in EXIT.names or ()))
+    return perf_table({reason: np.array(several, EXIT) for reason, several in rows.items()})
 
 
 def vcpu_name(thread: Thread, threads: Iterable[Thread]) -> str:

@@ -68,15 +68,8 @@ class Run:
 
     def exit_table(self, rows: np.ndarray) -> pd.DataFrame:
         """Sum EXIT records over vCPUs into perf's table."""
-        import pandas as pd
-
         names = SVM_EXITS if self.scenario.host.vendor == "amd" else EXITS
-        table = {name: perf_row(rows[:, i]) for i, name in enumerate(names) if rows["count"][:, i].any()}
-        frame = pd.DataFrame.from_dict(table, orient="index", columns=["Samples", "sum_ns", *PERF_TIMES])
-        frame.index.name = "VM-EXIT"
-        frame.insert(1, "Samples%", 100 * frame["Samples"] / max(1, frame["Samples"].sum()))
-        frame.insert(2, "Time%", 100 * frame.pop("sum_ns") / max(1, rows["sum_ns"].sum()))
-        return frame.astype({"Samples": int}).sort_values("Samples", ascending=False, kind="stable")
+        return perf_table({name: rows[:, i] for i, name in enumerate(names) if rows["count"][:, i].any()})
 
     @functools.cached_property
     def fastpath_exits(self) -> int:
@@ -279,6 +272,19 @@ class Run:
 CSV_TABLES = ("exits", "latency", "latency_histogram", "disturbance", "placement", "housekeeping", "timeline")
 """What `Run.to_csv` writes."""
 PERF_TIMES = ["Min Time", "Max Time", "Avg time", "+-%"]
+
+
+def perf_table(records: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """perf's table, most frequent exit first, from some EXIT records (machine.py) a reason."""
+    import pandas as pd
+
+    table = {name: perf_row(each) for name, each in records.items()}
+    frame = pd.DataFrame.from_dict(table, orient="index", columns=["Samples", "sum_ns", *PERF_TIMES])
+    frame.index.name = "VM-EXIT"
+    total_ns = frame.pop("sum_ns")
+    frame.insert(1, "Samples%", 100 * frame["Samples"] / max(1, frame["Samples"].sum()))
+    frame.insert(2, "Time%", 100 * total_ns / max(1, total_ns.sum()))
+    return frame.astype({"Samples": int}).sort_values("Samples", ascending=False, kind="stable")
 
 
 def perf_row(records: np.ndarray) -> tuple[float, ...]:

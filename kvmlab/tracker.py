@@ -103,6 +103,26 @@ class Span:
 
 
 @dataclass
+class Handling:
+    """How long the host handled the exits of one reason, ns; perf counts the same, from kvm_exit to kvm_entry."""
+
+    count: int = 0
+    fast: int = 0
+    sum_ns: int = 0
+    sum_sq: float = 0.0
+    min_ns: int = 0
+    max_ns: int = 0
+
+    def add(self, ns: int) -> None:
+        """One more exit."""
+        self.min_ns = min(self.min_ns, ns) if self.count else ns
+        self.max_ns = max(self.max_ns, ns)
+        self.count += 1
+        self.sum_ns += ns
+        self.sum_sq += float(ns) * ns
+
+
+@dataclass
 class Thread:
     """A vCPU's thread."""
 
@@ -127,6 +147,7 @@ class Thread:
     """Two readings (ns, TSC cycles) from which the TSC's frequency follows."""
     last_tsc: tuple[int, int] | None = None
     exits: Counter[str] = field(default_factory=Counter)
+    handling: dict[str, Handling] = field(default_factory=dict)
     msr_writes: Counter[int] = field(default_factory=Counter)
     apicv: bool = False
 
@@ -140,6 +161,8 @@ class Tracker:
         self.hrtimers: dict[str, Thread] = {}
         self.callbacks: dict[int, tuple[Thread, Span]] = {}
         self.seen: Counter[str] = Counter()
+        self.host_hrtimers: Counter[int] = Counter()
+        """hrtimers of the host's own that fired, by pCPU."""
         self.spans: list[Span] = []
         self.max_spans = max_spans
         self.spans_left_out = 0
@@ -236,6 +259,8 @@ class Tracker:
         """The vCPU enters the guest, perhaps with the timer's interrupt."""
         thread = self.thread_of(event)
         self.close_span(thread, event.time_ns)
+        if thread.reason is not None and thread.since_ns is not None and not thread.in_guest:
+            thread.handling.setdefault(thread.reason, Handling()).add(event.time_ns - thread.since_ns)
         thread.in_guest, thread.since_ns, thread.cpu = True, event.time_ns, event.cpu
         thread.arming = None
         timer = thread.expired
@@ -317,6 +342,8 @@ class Tracker:
         """An hrtimer's callback begins."""
         span = self.add_span(Span(event.time_ns, event.time_ns, ("pCPU", event.cpu), "hrtimer"))
         thread = self.hrtimers.get(str(event.fields["hrtimer"]))
+        if event.fields.get("function") != "apic_timer_fn":
+            self.host_hrtimers[event.cpu] += 1
         timer = thread.timer if thread else None
         if thread is None or timer is None:
             return
