@@ -21,6 +21,7 @@ from kvmlab.policy import VcpuFacts
 from kvmlab.recorded import check_recordings, recorded_rows, recorded_scenario
 from kvmlab.run import Run, compare, simulate, sweep, warm_up
 from kvmlab.scenario import Guest, Host, Scenario, Workload
+from kvmlab.scenario_file import read_scenario, scenario_to_toml
 from kvmlab.story import Story, follow_timer
 from kvmlab.whatif import WhatIf, what_if
 
@@ -52,9 +53,11 @@ __all__ = [
     "read_latencies",
     "read_latency_histogram",
     "read_perf_kvm_stat",
+    "read_scenario",
     "read_unit_test_vmexit",
     "recorded_rows",
     "recorded_scenario",
+    "scenario_to_toml",
     "simulate",
     "sweep",
     "three_guests",

@@ -1,0 +1,327 @@
+"""The command line: what it prints, to whom, and with which exit code."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import kvmlab as kl
+from kvmlab import cli, data, live
+from kvmlab.scenario_file import presets
+
+NOT_HERE = live.available()
+needs_kvm = pytest.mark.skipif(NOT_HERE is not None, reason=f"no live guest here: {NOT_HERE}")
+README = Path(__file__).parent.parent / "README.md"
+QUICK = ("--set", "duration_s=0.05")
+TRACE = data.path("recorded", "vmx-6.1-rev1-posted.trace.txt")
+TABLE = data.path("recorded", "perf-kvm-stat.pi1_all.txt")
+
+
+@pytest.fixture
+def run(capsys):
+    """Run the command line: (exit code, stdout, stderr)."""
+
+    def run(*arguments):
+        try:
+            code = cli.main([str(argument) for argument in arguments])
+        except SystemExit as end:  # argparse
+            code = end.code
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_compare_prints_a_row_a_kernel(run):
+    code, out, err = run("compare", "isolated", *QUICK)
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()[3:]] == list(kl.KERNELS)
+    assert "PREEMPTION_TIMER" in out
+    assert out.startswith("simulated")
+
+
+def test_compare_says_what_compare_says(run):
+    code, out, _ = run("compare", "mixed", "--kernels", "rev1, rev3", "--set", "duration_s=0.1", "--json")
+    told = json.loads(out)
+    table = kl.compare(kl.read_scenario("mixed").replace(duration_s=0.1), ["rev1", "rev3"])
+    assert code == 0
+    assert [row["kernel"] for row in told["simulated"]] == ["rev1", "rev3"]
+    assert [row["exits"] for row in told["simulated"]] == table["exits"].tolist()
+    code, out, _ = run("compare", "mixed", "--kernels", "rev1,rev3", "--set", "duration_s=0.1", "--csv")
+    assert pd.read_csv(io.StringIO(out), index_col="kernel")["exits"].tolist() == table["exits"].tolist()
+    code, out, _ = run("compare", "mixed", "--kernels", "rev1,rev3", "--set", "duration_s=0.1", "--all")
+    assert {line.split("  ")[0] for line in out.splitlines()} >= set(table.columns)
+
+
+def test_compare_shows_a_file_that_it_reads_back(run, tmp_path):
+    code, out, _ = run(
+        *("compare", "mixed", "--show", "--set", "host.hz=1000", "--set", "host.isolated=5-7"),
+        *("--set", "guest.pcpus=none", "--set", "guest.hlt_in_guest=true", "--set", "workload.waits_by=spin"),
+    )
+    assert code == 0
+    (tmp_path / "mine.toml").write_text(out)
+    scenario = kl.read_scenario(tmp_path / "mine.toml")
+    assert scenario.host.hz == 1000
+    assert scenario.host.isolated == (5, 6, 7)
+    assert all(guest.hlt_in_guest and guest.workload.waits_by == "spin" for guest in scenario.guests)
+    assert run("compare", tmp_path / "mine.toml", *QUICK)[0] == 0
+
+
+def test_compare_lists_its_presets(run):
+    code, out, _ = run("compare", "--list")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == list(presets())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["compare", "nope"],
+            "kvmlab: scenario: 'nope' is neither a file nor a preset; presets: isolated, mixed, poller",
+        ),
+        (["compare", "none.toml"], "kvmlab: none.toml: cannot be read: No such file or directory"),
+        (["compare", "--kernels", "rev9"], "kvmlab: kernel or policy: 'rev9' is not known; allowed: v5.2"),
+        (["compare", "--set", "host.hz=lots"], "kvmlab: hz: 'lots' is not a number"),
+        (["compare", "--set", "host.isolated=4-1"], "kvmlab: host.isolated: '4-1' is no CPU list"),
+        (["compare", "--set", "tick_hz=3"], "kvmlab: field: 'tick_hz' is not known; allowed: host,"),
+        (["compare", "--set", "tick_hz"], "argument --set: 'tick_hz' does not fit; allowed: NAME=VALUE"),
+        (["live", "--waits-by", "mwait"], "kvmlab: waits_by: 'mwait' is not known; allowed: hlt, pause, spin"),
+        (["live", "--timers", "0"], "kvmlab: timers: 0 does not fit"),
+        (["live", "--timers", "many"], "argument --timers: invalid int value: 'many'"),
+        (["convert", "x"], "the following arguments are required: --to"),
+        (["convert", "x", "--to", "xml"], "argument --to: invalid choice: 'xml'"),
+        (["frobnicate"], "invalid choice: 'frobnicate'"),
+        ([], "the following arguments are required: COMMAND"),
+    ],
+)
+def test_bad_input_is_a_sentence_and_code_2(run, arguments, sentence):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert sentence in err
+    assert "Traceback" not in err
+
+
+def test_a_scenario_that_does_not_fit_is_code_2(run, tmp_path):
+    (tmp_path / "bad.toml").write_text("[host]\npcpu = 3")
+    code, out, err = run("compare", tmp_path / "bad.toml")
+    assert (code, out) == (2, "")
+    assert err.startswith("kvmlab: host: unknown key 'pcpu'; allowed: pcpus,")
+    assert run("compare", tmp_path)[0] == 2  # a folder
+
+
+@pytest.mark.parametrize("command", [None, "compare", "explain", "what-if", "live", "convert"])
+def test_help_has_examples_and_codes(run, command):
+    code, out, _ = run(*([command] if command else []), "--help")
+    assert code == 0
+    assert "exit codes: 0 done; 1" in out
+    assert command is None or out.count(f"kvmlab {command}") >= 3
+
+
+def test_examples_in_the_help_are_understood():
+    for text in (cli.COMPARE_HELP, cli.EXPLAIN_HELP, cli.WHAT_IF_HELP, cli.LIVE_HELP, cli.CONVERT_HELP):
+        examples = re.findall(
+            r"kvmlab ((?:compare|explain|what-if|live|convert)[^|>&\n]*)", text.partition("examples:")[2]
+        )
+        assert len(examples) >= 2
+        for example in examples:
+            assert callable(cli.parser().parse_args(example.split()).run)
+
+
+def test_the_readme_shows_what_is_printed(run):
+    shown = re.findall(r"```console\n\$ kvmlab (.*)\n((?:.*\n)*?)```", README.read_text(encoding="utf-8"))
+    assert shown
+    for arguments, text in shown:
+        code, out, _ = run(*arguments.split())
+        assert code == 0
+        assert [line.rstrip() for line in out.splitlines()] == text.splitlines()
+
+
+def test_version(run):
+    assert run("--version") == (0, f"kvmlab {kl.__version__}\n", "")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Files
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_convert_a_table(run, tmp_path):
+    code, out, _ = run("convert", TABLE, "--to", "csv")
+    table = kl.read_perf_kvm_stat(TABLE)
+    assert code == 0
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [row["VM-EXIT"] for row in rows] == list(table.index)
+    assert [int(row["Samples"]) for row in rows] == table["Samples"].tolist()
+    code, out, _ = run("convert", TABLE, "--to", "json", "-o", tmp_path / "out.json")
+    assert (code, out) == (0, "")
+    told = json.loads((tmp_path / "out.json").read_text())
+    assert told["kind"] == "perf kvm stat"
+    assert [row["Samples"] for row in told["rows"]] == table["Samples"].tolist()
+    code, out, err = run("convert", TABLE, "--to", "chrome")
+    assert (code, out) == (2, "")
+    assert err == "kvmlab: --to chrome: a perf kvm stat file has no events in time; allowed: a kvm trace\n"
+
+
+def test_convert_a_trace(run, tmp_path):
+    code, out, _ = run("convert", TRACE, "--to", "csv")
+    events = kl.read_kvm_trace(TRACE)
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert code == 0
+    assert [row["event"] for row in rows] == events["event"].tolist()
+    assert [int(row["time_ns"]) for row in rows] == events["time_ns"].tolist()
+    assert [json.loads(row["fields"]) for row in rows] == events["fields"].tolist()
+    told = json.loads(run("convert", TRACE, "--to", "json")[1])
+    assert len(told["rows"]) == len(events)
+    assert told["rows"][0]["fields"] == events["fields"][0]
+    assert run("convert", TRACE, "--to", "chrome", "-o", tmp_path / "trace.json")[0] == 0
+    chrome = json.loads((tmp_path / "trace.json").read_text())
+    assert {event["ph"] for event in chrome["traceEvents"]} >= {"M", "X"}
+
+
+def test_convert_from_stdin(run, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(TABLE.read_bytes())))
+    assert run("convert", "-", "--to", "csv")[:2] == run("convert", TABLE, "--to", "csv")[:2]
+
+
+def test_a_file_that_cannot_be_written_is_code_1(run, tmp_path):
+    code, out, err = run("convert", TABLE, "--to", "csv", "-o", tmp_path / "none" / "out.csv")
+    assert (code, out) == (1, "")
+    assert "cannot be written: No such file or directory" in err
+
+
+@pytest.mark.parametrize("command", [["explain"], ["what-if"], ["convert", "--to", "csv"]])
+def test_files_that_are_none_are_code_2(run, tmp_path, command):
+    path = tmp_path / "other.txt"
+    path.write_bytes(b"\x7fELF\0\1\2")
+    for file in (path, tmp_path / "missing.txt", tmp_path):
+        code, out, err = run(*command, file)
+        assert (code, out) == (2, "")
+        assert err.startswith("kvmlab: ")
+        assert err.count("\n") == 1
+    path.write_text("neither\na table\nnor a trace\n")
+    assert run(*command, path)[0] == 2
+
+
+@pytest.mark.parametrize("file", [TRACE, TABLE], ids=["trace", "table"])
+def test_explain(run, file, tmp_path):
+    told = kl.explain(file)
+    assert run("explain", file) == (0, told.summary() + "\n", "")
+    code, out, _ = run("explain", file, "--json")
+    assert code == 0
+    assert json.loads(out) == cli.plain(told.to_dict())
+
+
+def test_explain_takes_facts_and_writes_a_timeline(run, tmp_path):
+    facts = ("--fact", "pi_inject_timer=true", "--fact", "housekeeping_cpus=0")
+    code, out, _ = run("explain", TRACE, *facts, "--chrome", tmp_path / "trace.json")
+    assert (code, out) == (0, kl.explain(TRACE, pi_inject_timer=True, housekeeping_cpus=(0,)).summary() + "\n")
+    assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    code, _, err = run("explain", TRACE, "--fact", "moon=full")
+    assert code == 2
+    assert "--fact: 'moon' is not known; allowed: pi_inject_timer," in err
+
+
+@pytest.mark.parametrize("file", [TRACE, TABLE], ids=["trace", "table"])
+def test_what_if(run, file):
+    told = kl.what_if(file)
+    assert run("what-if", file) == (0, told.summary() + "\n", "")
+    code, out, _ = run("what-if", file, "--json")
+    assert code == 0
+    assert json.loads(out) == cli.plain(told.to_dict())
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Live
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_live_without_a_device_is_code_1(run, monkeypatch):
+    monkeypatch.setattr(live.host, "unfit", lambda: "a live guest needs Linux with KVM; this is a test")
+    assert run("live", "--check") == (1, "", "kvmlab: a live guest needs Linux with KVM; this is a test\n")
+    assert run("live") == (1, "", "kvmlab: a live guest needs Linux with KVM; this is a test\n")
+
+
+@needs_kvm
+def test_live(run, tmp_path):
+    assert run("live", "--check") == (0, "a live guest can be run here\n", "")
+    code, out, err = run("live", "--timers", 30, "--timeout-s", 60)
+    assert (code, err) == (0, "")
+    assert "backend: " in out
+    assert "simulated  measured" in out
+    outputs = ("--trace", tmp_path / "trace.txt", "--scenario", tmp_path / "mine.toml")
+    code, out, _ = run("live", "--timers", 30, "--timeout-s", 60, "--json", *outputs)
+    told = json.loads(out)
+    assert code == 0
+    assert len(told["latency_ns"]) == 30
+    assert [row["counter"] for row in told["comparison"]] == ["exits", "irq_exits", "halt_exits"]
+    assert kl.read_scenario(tmp_path / "mine.toml").guests[0].workload.timers == 30
+    if (tmp_path / "trace.txt").read_text():
+        assert run("explain", tmp_path / "trace.txt")[0] == 0
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# As a program
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_as_a_program():
+    command = [sys.executable, "-m", "kvmlab", "convert", str(TABLE), "--to", "csv"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("VM-EXIT,Samples")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+def test_a_reader_that_goes_away_is_no_traceback():
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "kvmlab", "convert", str(TABLE), "--to", "csv"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_an_interrupt_is_130(run, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kl, "compare", interrupted)
+    assert run("compare") == (130, "", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("host.nohz_full", "False", False),
+        ("host.loaded", "none", None),
+        ("host.hz", "1000", 1000),
+        ("host.tsc_ghz", "2.5", 2.5),
+        ("host.pcpus", "8", 8),
+        ("host.isolated", "2-4,7", (2, 3, 4, 7)),
+        ("guest.pcpus", "3", (3,)),
+        ("housekeeping_cpus", "0", (0,)),
+        ("workload.waits_by", "spin", "spin"),
+        ("duration_s", "nan", pytest.approx(float("nan"), nan_ok=True)),
+    ],
+)
+def test_values(name, text, value):
+    assert cli.value_of(name, text) == value
+
+
+def test_plain_is_json():
+    frame = pd.DataFrame({"a": pd.array([1, None], dtype="Int64"), "b": [float("nan"), 2.0]}, index=["x", "y"])
+    assert cli.plain({"t": frame, "n": float("inf"), "s": {1}, 3: None}) == {
+        "t": [{"index": "x", "a": 1, "b": None}, {"index": "y", "a": None, "b": 2.0}],
+        "n": None,
+        "s": [1],
+        "3": None,
+    }
