@@ -12,11 +12,12 @@ from matplotlib.text import Text
 from PIL import Image
 
 import kvmlab as kl
-from kvmlab import costs, plots
+from kvmlab import costs, data, plots
 
 BUSY = kl.Scenario(kl.Host(housekeeping="timers"), (kl.Guest(hlt_in_guest=True, mwait_in_guest=True),), duration_s=2)
 TABLE = kl.policy.truth_table
 GUESTS = kl.three_guests(duration_s=0.2)
+RECORDED = data.path("recorded", "perf-kvm-stat.pi0_all.txt")
 POLICIES = ["before", "rev1", "rev2", "rev3"]
 COMPARED = kl.compare_guests(GUESTS, POLICIES)
 
@@ -46,11 +47,24 @@ def pictures(runs):
         "grid": plots.policy_grid(TABLE(kl.policy.rev1), name="rev1", before=TABLE(kl.policy.before)),
         "guests": plots.by_guest(COMPARED, "lost us", title="Lost", unit="a second and vCPU"),
         "revision": plots.revision_view("rev1", "rev3", scenario=GUESTS),
+        "ranges": plots.ranges(kl.what_if(RECORDED, timer_hz=1000), "expiry exits", title="What if"),
         "own": plots.revision_view("rev3", always, scenario=GUESTS, column="posted"),
     }
 
 
-NAMES = ("exits", "latencies", "longest", "recorded", "offload", "timelines", "grid", "guests", "revision", "own")
+NAMES = (
+    "exits",
+    "latencies",
+    "longest",
+    "recorded",
+    "offload",
+    "timelines",
+    "grid",
+    "guests",
+    "revision",
+    "ranges",
+    "own",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -169,6 +183,12 @@ def test_a_revision_view_counts_what_the_truth_tables_say(before, after):
 def test_a_revision_view_shows_the_guests(pictures):
     assert "poller: rev1 0, rev3 98" in pictures["revision"].alt
     assert "with either off, 24 of 24" in pictures["own"].alt
+
+
+def test_ranges_say_their_ends(pictures):
+    assert "before 100 (100 to 100)" in pictures["ranges"].alt
+    with pytest.raises(ValueError, match="quantity: 'exit'"):
+        plots.ranges(kl.what_if(RECORDED, timer_hz=1000, replications=1), "exit", title="")
 
 
 def test_what_a_revision_view_cannot_show_is_refused():

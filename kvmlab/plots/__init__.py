@@ -8,6 +8,7 @@ from kvmlab.plots.exits import by_guest, exits_by_reason
 from kvmlab.plots.latency import latencies, longest_exit
 from kvmlab.plots.picture import KERNEL_REVISIONS, REVISIONS, SMALL, Picture, microseconds, names_of, revision, style_of
 from kvmlab.plots.policies import RevisionView, policy_grid, revision_view
+from kvmlab.plots.ranges import ranges
 from kvmlab.plots.recordings import offload, recorded_against_predicted
 from kvmlab.plots.timeline import timelines
 
@@ -25,6 +26,7 @@ __all__ = [
     "names_of",
     "offload",
     "policy_grid",
+    "ranges",
     "recorded_against_predicted",
     "revision",
     "revision_view",
