@@ -17,7 +17,7 @@ from kvmlab.formats import (
 from kvmlab.kernels import KERNELS, Kernel, history
 from kvmlab.policy import VcpuFacts
 from kvmlab.recorded import check_recordings, recorded_rows, recorded_scenario
-from kvmlab.run import Run, compare, simulate, sweep, warm_up
+from kvmlab.run import Run, compare, simulate, sweep, to_chrome_trace, warm_up
 from kvmlab.scenario import Guest, Host, Scenario, Workload
 from kvmlab.story import Story, follow_timer
 from kvmlab.whatif import WhatIf, what_if
@@ -53,6 +53,7 @@ __all__ = [
     "recorded_scenario",
     "simulate",
     "sweep",
+    "to_chrome_trace",
     "warm_up",
     "what_if",
 ]
