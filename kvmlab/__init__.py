@@ -19,7 +19,7 @@ from kvmlab.guests import by_guest, compare_guests
 from kvmlab.kernels import KERNELS, Kernel, history
 from kvmlab.policy import VcpuFacts
 from kvmlab.recorded import check_recordings, recorded_rows, recorded_scenario
-from kvmlab.run import Run, compare, simulate, sweep, warm_up
+from kvmlab.run import Run, compare, simulate, sweep, to_chrome_trace, warm_up
 from kvmlab.scenario import Guest, Host, Scenario, Workload
 from kvmlab.scenario_file import read_scenario, scenario_to_toml
 from kvmlab.story import Story, follow_timer
@@ -61,6 +61,7 @@ __all__ = [
     "simulate",
     "sweep",
     "three_guests",
+    "to_chrome_trace",
     "warm_up",
     "what_if",
 ]

@@ -127,7 +127,7 @@ class WhatIf:
     def wide(self) -> pd.DataFrame:
         """The table for reading: a row a revision, a column a quantity, cells "central (low to high)"."""
         cells = self.table.assign(
-            cell=[shown(*row) for row in self.table[["low", "central", "high"]].itertuples(index=False, name=None)],
+            cell=[shown(*row) for row in self.table[["low", "central", "high"]].to_numpy(float)],
             column=self.table["quantity"] + ", " + self.table["unit"],
         )
         order = list(dict.fromkeys(cells["column"]))
@@ -138,8 +138,9 @@ class WhatIf:
         """One number with its range."""
         checks.choice("revision", revision, dict.fromkeys(self.table["revision"]))
         checks.choice("quantity", quantity, dict.fromkeys(self.table["quantity"]))
-        [row] = self.table[(self.table["revision"] == revision) & (self.table["quantity"] == quantity)].itertuples()
-        return Range(float(row.low), float(row.central), float(row.high))
+        rows = self.table[(self.table["revision"] == revision) & (self.table["quantity"] == quantity)]
+        [(low, central, high)] = rows[["low", "central", "high"]].to_numpy(float)
+        return Range(float(low), float(central), float(high))
 
     def summary(self) -> str:
         """The table and the sentences as text."""
@@ -572,14 +573,13 @@ def say_the_rest(
     says: Sentences, measured: Measured, host: dict[str, Any], guest: dict[str, Any], base: Kernel, load: str | None
 ) -> None:
     """What was assumed about the host, and what nobody can tell."""
-    words = {True: "on", False: "off"}
+    words, stays = {True: "on", False: "off"}, {True: "stays in the guest", False: "exits"}
     where = "isolated (nohz_full)" if host["isolated"] else "housekeeping"
     says.assumed += [
-        f"kvm.pi_inject_timer is {words[host['pi_inject_timer']]}, APICv is {words[host['apicv']]}, the preemption timer "
-        f"is {words[host['preemption_timer']]}; {base.name}'s machinery under every revision.",
-        f"vCPUs sit on {where} pCPUs, one each, and do not move; HLT "
-        f"{'stays in the guest' if guest['hlt_in_guest'] else 'exits'}, MWAIT "
-        f"{'stays in the guest' if guest['mwait_in_guest'] else 'exits'}.",
+        f"kvm.pi_inject_timer is {words[host['pi_inject_timer']]}, APICv is {words[host['apicv']]}, the preemption "
+        f"timer is {words[host['preemption_timer']]}; {base.name}'s machinery under every revision.",
+        f"vCPUs sit on {where} pCPUs, one each, and do not move; HLT {stays[guest['hlt_in_guest']]}, "
+        f"MWAIT {stays[guest['mwait_in_guest']]}.",
         "Timers come at even distances, and the guest does the same whatever its exits cost.",
     ]
     if measured.vcpus > MOST_VCPUS:
