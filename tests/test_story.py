@@ -293,7 +293,11 @@ def test_steps_are_told_in_order_up_to_the_handler(kernel, options):
     assert [(step.where, step.function, step.sentence) for step in story.timeline] == story.steps
     functions = [step.function for step in story.timeline]
     assert ("apic_timer_fn" in functions) == (story.fires_on is not None and story.expiry_exit != "PREEMPTION_TIMER")
-    assert ("handle_preemption_timer" in functions) == (story.expiry_exit == "PREEMPTION_TIMER")
+    expired = {"handle_preemption_timer", "handle_fastpath_preemption_timer"} & set(functions)
+    assert len(expired) == (story.expiry_exit == "PREEMPTION_TIMER")
+    assert not expired or ("handle_fastpath_preemption_timer" in expired) == kl.KERNELS[kernel].expiry_fastpath
+    if "apic_timer_fn" in functions and story.fires_on == "own":
+        assert functions.index("hrtimer_interrupt") < functions.index("apic_timer_fn")
     assert ("kvm_vcpu_wake_up" in functions) == (story.delivery == "wake_up")
     assert all(sentence.endswith((".", "?")) and "{" not in sentence for _, _, sentence in story.steps)
     text = str(story)
