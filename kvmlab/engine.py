@@ -10,9 +10,9 @@ import functools
 import hashlib
 import importlib.util
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,6 @@ from kvmlab.machine import (
     C_HRTIMER,
     C_TICK,
     GUEST,
-    HOST,
     LANE_DEVICE,
     LANE_HOST_IRQ,
     LANE_HV,
@@ -39,6 +38,7 @@ from kvmlab.machine import (
     LANE_PREEMPT,
     LANE_VCPU,
     LANE_WORK,
+    LAYOUT,
     NEVER,
     S_BUSY,
     S_DEVICE,
@@ -280,65 +280,39 @@ def rules() -> list[Callable[..., Any]]:
     return [rule for module in MODULES for rule in module.RULES] + list(OWN_RULES)
 
 
-def source_digest() -> str:
-    """A digest of the sources: numba's own cache looks at one file only, and would miss a change in a callee's."""
-    digest = hashlib.sha256()
+def source_digest(*versions: str) -> str:
+    """A digest of the sources: numba's own cache looks at one file only, and would miss a change in another."""
+    digest = hashlib.sha256(repr((sys.version, versions)).encode())
     for name in sorted({rule.__code__.co_filename for rule in rules()}):
         digest.update(Path(name).read_bytes())
+    digest.update(Path(__file__).with_name("compiled.py").read_bytes())
     return digest.hexdigest()[:16]
 
 
-def signature(rule: FunctionType, m: Machine) -> Any:
-    """The numba signature that a rule's annotations say; one each, where numba left alone would make dozens."""
-    from numba import typeof, types
-
-    known = {
-        "int": types.int64,
-        "bool": types.boolean,
-        "None": types.void,
-        "Machine": typeof(m),
-        "Nodes": typeof(m.timers),
-        "Numbers": typeof(m.costs),
-    }
-    names = dict(rule.__annotations__)
-    result = known[names.pop("return")]
-    return result(*(known[name] for name in names.values()))
-
-
-_compiled: list[Callable[[Machine, int], int]] = []
-
-
-def compiled_run(m: Machine) -> Callable[[Machine, int], int]:
-    """`run` compiled by numba for tables as in `m`, from the cache on disk when there is one."""
-    if _compiled:
-        return _compiled[0]
+@functools.cache
+def compiled_run() -> Callable[[Machine, int], int]:
+    """`run` compiled by numba, from the cache on disk when there is one."""
     import numba
     import platformdirs
 
+    from kvmlab import compiled
+
     directory = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(Path(platformdirs.user_cache_dir("kvmlab")) / source_digest())
+    own = Path(platformdirs.user_cache_dir("kvmlab")) / source_digest(numba.__version__)
+    stored = any(own.rglob("*.nbc"))
+    if not stored:
+        print("kvmlab: compiling the simulator, once; this takes 10 to 30 s ...", file=sys.stderr, flush=True)
+    numba.config.CACHE_DIR = str(own)
     try:
-        copies: dict[Callable[..., Any], Any] = {}
-        for rule in rules():
-            assert isinstance(rule, FunctionType)
-            names = {name: copies.get(value, value) for name, value in rule.__globals__.items() if callable(value)}
-            copy = FunctionType(rule.__code__, {**rule.__globals__, **names}, rule.__name__)
-            copy.__module__ = rule.__module__
-            inner = rule is not run  # called from compiled code only: needs no way in from Python
-            compile_it = numba.njit(
-                signature(rule, m),
-                cache=True,
-                nogil=True,
-                error_model="numpy",
-                _nrt=False,  # no rule allocates; counting references to tables would make a run ten times as slow
-                no_cpython_wrapper=inner,
-                no_cfunc_wrapper=inner,
-            )
-            copies[rule] = compile_it(copy)
+        run_at = compiled.compiled_run(rules(), LAYOUT, stored)
     finally:
         numba.config.CACHE_DIR = directory
-    _compiled.append(copies[run])
-    return _compiled[0]
+
+    def run_compiled(m: Machine, until: int) -> int:
+        addresses = compiled.addresses(m)  # kept until the run has ended
+        return run_at(addresses.ctypes.data, until)
+
+    return run_compiled
 
 
 def has_numba() -> bool:
@@ -383,7 +357,7 @@ def advance(m: Machine, until: int, *, plain: bool | None = None) -> int:
     `plain`: use plain Python even if numba is there (None: as `has_numba` says).
     """
     if not (plain if plain is not None else not has_numba()):
-        return compiled_run(m)(m, until)
+        return compiled_run()(m, until)
     objects = plain_copy(m)
     reached = run(objects, until)
     for changed, array in zip(objects, m, strict=True):

@@ -149,6 +149,25 @@ class Machine(NamedTuple):
     """The first steps, in order of their making (STEP records)."""
 
 
+INT = np.dtype(np.int64)
+LAYOUT = Machine(
+    g=GLOBAL,
+    vcpus=VCPU,
+    programs=GUEST_PROGRAM,
+    pcpus=PCPU,
+    timers=TIMER,
+    lanes=TIMER,
+    exits=EXIT,
+    histogram=INT,
+    places=INT,
+    counters=INT,
+    costs=INT,
+    exponential=INT,
+    housekeeping=INT,
+    pools=INT,
+    trace=STEP,
+)
+"""What the entries of each table are."""
 Numbers = Any
 """An array of int64, or a list of ints."""
 TABLE = 8192
