@@ -9,9 +9,10 @@ from kvmlab.formats import read_kvm_trace, read_perf_kvm_stat
 from kvmlab.kernels import KERNELS, Kernel, history
 from kvmlab.policy import VcpuFacts
 from kvmlab.recorded import check_recordings, recorded_rows, recorded_scenario
-from kvmlab.run import Run, compare, simulate, sweep, warm_up
+from kvmlab.run import Run, compare, simulate, warm_up
 from kvmlab.scenario import Guest, Host, Scenario, Workload
 from kvmlab.story import Story, follow_timer
+from kvmlab.sweeps import sweep
 
 __version__ = "0.1.0"
 

@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -280,13 +281,13 @@ def rules() -> list[Callable[..., Any]]:
     return [rule for module in MODULES for rule in module.RULES] + list(OWN_RULES)
 
 
-def source_digest(*versions: str) -> str:
-    """A digest of the sources: numba's own cache looks at one file only, and would miss a change in another."""
-    digest = hashlib.sha256(repr((sys.version, versions)).encode())
-    for name in sorted({rule.__code__.co_filename for rule in rules()}):
-        digest.update(Path(name).read_bytes())
-    digest.update(Path(__file__).with_name("compiled.py").read_bytes())
-    return digest.hexdigest()[:16]
+def source_digest(*others: ModuleType) -> str:
+    """A digest of the rules' sources, and other modules'.
+
+    numba's own cache looks at one file only, and would miss a change in what that calls.
+    """
+    files = {rule.__code__.co_filename for rule in rules()} | {str(module.__file__) for module in others}
+    return hashlib.sha256(b"".join(Path(name).read_bytes() for name in sorted(files))).hexdigest()[:16]
 
 
 @functools.cache
@@ -298,7 +299,8 @@ def compiled_run() -> Callable[[Machine, int], int]:
     from kvmlab import compiled
 
     directory = numba.config.CACHE_DIR
-    own = Path(platformdirs.user_cache_dir("kvmlab")) / source_digest(numba.__version__)
+    versions = f"py{sys.version_info.major}.{sys.version_info.minor}-numba{numba.__version__}"
+    own = Path(platformdirs.user_cache_dir("kvmlab")) / f"{source_digest(compiled)}-{versions}"
     stored = any(own.rglob("*.nbc"))
     if not stored:
         print("kvmlab: compiling the simulator, once; this takes 10 to 30 s ...", file=sys.stderr, flush=True)

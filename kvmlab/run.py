@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -336,33 +335,6 @@ def compare(scenario: Scenario, kernels_or_policies: Iterable[str | Kernel | Pol
 def numbered(names: Sequence[str]) -> list[str]:
     """The names, told apart: of several policies called <lambda> the second is "<lambda> 2"."""
     return [f"{name} {names[:i].count(name) + 1}" if name in names[:i] else name for i, name in enumerate(names)]
-
-
-def sweep_point(scenario: Scenario) -> dict[str, Any]:
-    """One point of a sweep (a plain function, so that any executor can carry it)."""
-    return simulate(scenario).summary()
-
-
-def sweep(scenario: Scenario, grid: Mapping[str, Iterable[Any]], executor: Executor | None = None) -> pd.DataFrame:
-    """Run every combination of `grid`: field (as in `Scenario.replace`) -> values.
-
-    `executor`: any concurrent.futures.Executor; None runs one after another. One row a point in the grid's order:
-    the grid's fields, then the columns of `Run.summary`. A kernel is named, not given, in its column.
-    """
-    import pandas as pd
-
-    checks.instance("scenario", scenario, Scenario)
-    checks.instance("grid", grid, Mapping)
-    names = list(grid)
-    columns = [checks.several(f"grid[{name!r}]", grid[name], "a list of values") for name in names]
-    points = [dict(zip(names, values, strict=True)) for values in itertools.product(*columns)]
-    scenarios = [scenario.replace(**point) for point in points]
-    results = executor.map(sweep_point, scenarios) if executor else map(sweep_point, scenarios)
-    rows = [
-        {**point, **({"kernel": s.kernel.name} if "kernel" in point else {}), **result}
-        for point, s, result in zip(points, scenarios, results, strict=True)
-    ]
-    return pd.DataFrame(rows)
 
 
 def warm_up() -> None:
