@@ -153,7 +153,9 @@ def signature(rule: FunctionType, machine: MachineType) -> Any:
         "None": types.void,
         "Machine": machine,
         "Nodes": machine.tables["timers"],
+        "Lanes": machine.tables["lanes"],
         "Numbers": machine.tables["costs"],
+        "Places": machine.tables["queue"],
     }
     names = dict(rule.__annotations__)
     result = known[names.pop("return")]

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from kvmlab import guest, heap, hrtimer, lapic, machine, vcpu, vmexit
+from kvmlab import guest, heap, hrtimer, lapic, machine, queue, vcpu, vmexit
 from kvmlab.guest import guest_acts, guest_resume, new_work, next_multiple, sleeps, take_interrupt
 from kvmlab.heap import NONE, heap_remove
 from kvmlab.hrtimer import enqueue_hrtimer, reprogram
@@ -59,6 +59,7 @@ from kvmlab.machine import (
     scheduled,
     uniform,
 )
+from kvmlab.queue import take_out
 from kvmlab.trace import T_APIC_TIMER_FN, T_HRTIMER_INTERRUPT
 from kvmlab.vcpu import deliver_device_interrupt, leave_guest_by_irq, move, preempt, vcpu_runs
 from kvmlab.vmexit import handles_exit, kvm_exit
@@ -242,16 +243,20 @@ def run(m: Machine, until: int) -> int:
     g = m.g[0]
     if g.seq == 0:
         start(m)
-    while g.lanes != NONE and g.n_done < g.n_vcpus:
-        i = g.lanes
+    while g.queued and g.n_done < g.n_vcpus:
+        i = m.queue[0]
         lane = m.lanes[i]
         if lane.time > until:
             break
         g.now = lane.time
         g.events += 1
-        kind = min(i // g.n_vcpus, LANE_KINDS)
-        owner = i - kind * g.n_vcpus
-        g.lanes = heap_remove(m.lanes, i, i)
+        kind = LANE_KINDS
+        owner = i - g.n_vcpus * LANE_KINDS
+        if owner < 0:
+            kind = i % LANE_KINDS
+            owner = i // LANE_KINDS
+        take_out(m.lanes, m.queue, g.queued, i)
+        g.queued -= 1
         lane.time = NEVER
         handle(m, kind, owner, g.now)
     if g.n_done < g.n_vcpus:
@@ -259,7 +264,7 @@ def run(m: Machine, until: int) -> int:
     return int(g.now)
 
 
-MODULES = (heap, machine, hrtimer, lapic, vmexit, guest, vcpu)
+MODULES = (heap, queue, machine, hrtimer, lapic, vmexit, guest, vcpu)
 OWN_RULES: tuple[Callable[..., Any], ...] = (
     run_hrtimer,
     hrtimer_interrupt,
