@@ -12,7 +12,7 @@ from kvmlab.recorded import check_recordings, recorded_rows, recorded_scenario
 from kvmlab.run import Run, compare, simulate, warm_up
 from kvmlab.scenario import Guest, Host, Scenario, Workload
 from kvmlab.story import Story, follow_timer
-from kvmlab.sweeps import sweep
+from kvmlab.sweeps import difference, replicate, sweep
 
 __version__ = "0.1.0"
 
@@ -29,6 +29,7 @@ __all__ = [
     "Workload",
     "check_recordings",
     "compare",
+    "difference",
     "follow_timer",
     "history",
     "policy",
@@ -36,6 +37,7 @@ __all__ = [
     "read_perf_kvm_stat",
     "recorded_rows",
     "recorded_scenario",
+    "replicate",
     "simulate",
     "sweep",
     "warm_up",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kvmlab import build, checks, engine, kernels
+from kvmlab import build, checks, engine, kernels, stats
 from kvmlab.kernels import KERNELS, Kernel
 from kvmlab.machine import (
     EXITS,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PERCENTILES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
+SHARES = tuple(PERCENTILES.values())
 
 
 class Run:
@@ -123,6 +124,19 @@ class Run:
         share = checks.number("share", share, 0, 1)
         bins = self.machine.histogram.reshape(-1, HIST_BINS).sum(axis=0)
         return percentile(bins, share, int(self.machine.vcpus["lat_max"].max()))
+
+    def latency_percentiles(self, confidence: float = 0.95) -> pd.DataFrame:
+        """p50, p99 and p99.9 of all latencies, in ns, with their error. Columns: value, low, high.
+
+        Between low and high lies the true percentile with this confidence, if latencies are independent of each other;
+        where one delay holds up several timers they are not, and `replicate` says more. The bounds are edges of bins;
+        NaN where there are too few latencies to say.
+        """
+        import pandas as pd
+
+        bins = self.machine.histogram.reshape(-1, HIST_BINS).sum(axis=0)
+        rows = [percentile_interval(bins, share, self.latency_percentile(share), confidence) for share in SHARES]
+        return pd.DataFrame(rows, index=list(PERCENTILES))
 
     @functools.cached_property
     def disturbance(self) -> pd.DataFrame:
@@ -272,6 +286,15 @@ def percentile(bins: np.ndarray, share: float, largest: int) -> float:
     index = int(np.searchsorted(np.cumsum(bins), max(1, share * total)))
     low, high = histogram_edges(index)
     return float(min((low + high - 1) / 2, largest))
+
+
+def percentile_interval(bins: np.ndarray, share: float, value: float, confidence: float) -> stats.Interval:
+    """A percentile of a histogram with its error."""
+    n = int(bins.sum())
+    first, last = stats.rank_interval(n, share, confidence)
+    low = histogram_edges(stats.bin_of_rank(bins, first))[0] if first > 0 else float("nan")
+    high = histogram_edges(stats.bin_of_rank(bins, last))[1] if last <= n else float("nan")
+    return stats.Interval(value, low, high)
 
 
 def latency_row(vcpu: np.void, bins: np.ndarray) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Many runs: every point of a grid, on any executor, stopped and resumed.
+"""Many runs: every point of a grid, on any executor, stopped and resumed; and the same run under many seeds.
 
 A finished point is written down at once (one line of JSON), so whatever ends a sweep loses only what was under way.
 """
@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import numpy as np
 
-from kvmlab import build, checks, costs, engine, policy, run
+from kvmlab import build, checks, costs, engine, kernels, policy, run, stats
+from kvmlab.kernels import Kernel
+from kvmlab.policy import Policy
 from kvmlab.run import simulate
 from kvmlab.scenario import Scenario
 
@@ -206,3 +208,70 @@ def sweep(
     points = grid_points(scenario, grid)
     results = run_all(points, header(scenario, points), executor, Path(path) if path else None, progress)
     return pd.DataFrame([{**point.fields, **result} for point, result in zip(points, results, strict=True)])
+
+
+# --- how sure ---------------------------------------------------------------------------------------------------------
+
+
+def seeds(scenario: Scenario, replications: int) -> list[int]:
+    """As many seeds in a row, from the scenario's own on."""
+    count = checks.whole("replications", replications, 2, 1_000_000)
+    return [(scenario.seed + i) % (1 << 32) for i in range(count)]
+
+
+def intervals(columns: Mapping[str, pd.Series], confidence: float) -> pd.DataFrame:
+    """One row a quantity: mean, low, high (Student's interval) and sd of its values."""
+    import pandas as pd
+
+    rows = {name: stats.mean_interval(values.tolist(), confidence) for name, values in columns.items()}
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "low", "high"])
+    return table.assign(sd=[values.std() for values in columns.values()])
+
+
+def replicate(
+    scenario: Scenario,
+    replications: int = 10,
+    executor: Executor | None = None,
+    *,
+    confidence: float = 0.95,
+    path: str | Path | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """The same scenario under several seeds: how far each quantity of `Run.summary` may be trusted.
+
+    One row a quantity; columns: mean, low, high (between which the true mean lies with this confidence), sd (of one
+    run). `executor`, `path`, `progress`: as in `sweep`.
+    """
+    table = sweep(scenario, {"seed": seeds(scenario, replications)}, executor, path=path, progress=progress)
+    return intervals({name: table[name] for name in table.columns if name != "seed"}, confidence)
+
+
+def difference(
+    scenario: Scenario,
+    a: str | Kernel | Policy,
+    b: str | Kernel | Policy,
+    replications: int = 10,
+    executor: Executor | None = None,
+    *,
+    confidence: float = 0.95,
+    path: str | Path | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """What changes from kernel (or policy) `a` to `b`: the mean of b - a over several seeds, with its interval.
+
+    Both meet the same random numbers under each seed, so what both suffer alike cancels. Columns: mean, low, high, sd
+    (of the differences), sd_independent (what sd would be if each had its own seeds: the larger beside sd, the more
+    the common numbers helped). `executor`, `path`, `progress`: as in `sweep`.
+    """
+    grid = {
+        "kernel": [
+            kernels.variant(checks.instance("scenario", scenario, Scenario).kernel, choice) for choice in (a, b)
+        ],
+        "seed": seeds(scenario, replications),
+    }
+    table = sweep(scenario, grid, executor, path=path, progress=progress).drop(columns=[*grid])
+    first, second = (
+        table.iloc[part].reset_index(drop=True) for part in (slice(replications), slice(replications, None))
+    )
+    result = intervals(dict((second - first).items()), confidence)
+    return result.assign(sd_independent=(first.var() + second.var()) ** 0.5)
