@@ -19,10 +19,11 @@ from kvmlab.guests import by_guest, compare_guests
 from kvmlab.kernels import KERNELS, Kernel, history
 from kvmlab.policy import VcpuFacts
 from kvmlab.recorded import check_recordings, recorded_rows, recorded_scenario
-from kvmlab.run import Run, compare, simulate, sweep, to_chrome_trace, warm_up
+from kvmlab.run import Run, compare, simulate, to_chrome_trace, warm_up
 from kvmlab.scenario import Guest, Host, Scenario, Workload
 from kvmlab.scenario_file import read_scenario, scenario_to_toml
 from kvmlab.story import Story, follow_timer
+from kvmlab.sweeps import difference, replicate, sweep
 from kvmlab.whatif import WhatIf, what_if
 
 __version__ = "0.1.0"
@@ -44,6 +45,7 @@ __all__ = [
     "check_recordings",
     "compare",
     "compare_guests",
+    "difference",
     "explain",
     "follow_timer",
     "history",
@@ -57,6 +59,7 @@ __all__ = [
     "read_unit_test_vmexit",
     "recorded_rows",
     "recorded_scenario",
+    "replicate",
     "scenario_to_toml",
     "simulate",
     "sweep",

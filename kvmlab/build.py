@@ -23,6 +23,7 @@ from kvmlab.machine import (
     GUEST_PROGRAM,
     HIST_BINS,
     HOST,
+    LANE,
     LANE_KINDS,
     NEVER,
     PCPU,
@@ -74,8 +75,6 @@ def globals_of(s: Scenario, vcpus: int) -> np.ndarray:
     host, kernel = s.host, s.kernel
     khz = round(host.tsc_ghz * 1e6)
     values: dict[str, int] = {
-        "seed": s.seed,
-        "lanes": NONE,
         "n_vcpus": vcpus,
         "tsc_khz": khz,
         "preemption_timer_shift": host.preemption_timer_shift,
@@ -254,8 +253,9 @@ def machine(s: Scenario) -> Machine:
     vcpus = vcpus_of(s)
     programs, pools = programs_of(s)
     n, count = len(vcpus), s.host.pcpus
-    lanes = np.zeros(LANE_KINDS * n + count, TIMER)
+    lanes = np.zeros(LANE_KINDS * n + count, LANE)
     lanes["time"] = NEVER
+    streams: Any = np.arange((n + count) * STREAMS)
     return Machine(
         g=globals_of(s, n),
         vcpus=vcpus,
@@ -263,10 +263,12 @@ def machine(s: Scenario) -> Machine:
         pcpus=pcpus_of(s.host, vcpus),
         timers=timers_of(s, n),
         lanes=lanes,
+        queue=np.zeros(len(lanes), np.int64),
         exits=np.zeros(n * len(EXITS), EXIT),
         histogram=np.zeros(n * HIST_BINS, np.int64),
         places=np.zeros(n * len(PLACES), np.int64),
-        counters=np.zeros((n + count) * STREAMS, np.int64),
+        keys=mix(mix(s.seed) ^ streams),
+        counters=np.zeros(len(streams), np.int64),
         costs=s.costs.stacked().reshape(len(STEPS) * TABLE),
         exponential=exponential_table(),
         housekeeping=np.array(s.host.timer_housekeeping, np.int64),

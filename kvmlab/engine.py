@@ -10,14 +10,15 @@ import functools
 import hashlib
 import importlib.util
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FunctionType
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from kvmlab import guest, heap, hrtimer, lapic, machine, vcpu, vmexit
+from kvmlab import guest, heap, hrtimer, lapic, machine, queue, vcpu, vmexit
 from kvmlab.guest import guest_acts, guest_resume, new_work, next_multiple, sleeps, take_interrupt
 from kvmlab.heap import NONE, heap_remove
 from kvmlab.hrtimer import enqueue_hrtimer, reprogram
@@ -38,6 +39,7 @@ from kvmlab.machine import (
     LANE_PREEMPT,
     LANE_VCPU,
     LANE_WORK,
+    LAYOUT,
     NEVER,
     S_BUSY,
     S_DEVICE,
@@ -57,6 +59,7 @@ from kvmlab.machine import (
     scheduled,
     uniform,
 )
+from kvmlab.queue import take_out
 from kvmlab.trace import T_APIC_TIMER_FN, T_HRTIMER_INTERRUPT
 from kvmlab.vcpu import deliver_device_interrupt, leave_guest_by_irq, move, preempt, vcpu_runs
 from kvmlab.vmexit import handles_exit, kvm_exit
@@ -240,16 +243,20 @@ def run(m: Machine, until: int) -> int:
     g = m.g[0]
     if g.seq == 0:
         start(m)
-    while g.lanes != NONE and g.n_done < g.n_vcpus:
-        i = g.lanes
+    while g.queued and g.n_done < g.n_vcpus:
+        i = m.queue[0]
         lane = m.lanes[i]
         if lane.time > until:
             break
         g.now = lane.time
         g.events += 1
-        kind = min(i // g.n_vcpus, LANE_KINDS)
-        owner = i - kind * g.n_vcpus
-        g.lanes = heap_remove(m.lanes, i, i)
+        kind = LANE_KINDS
+        owner = i - g.n_vcpus * LANE_KINDS
+        if owner < 0:
+            kind = i % LANE_KINDS
+            owner = i // LANE_KINDS
+        take_out(m.lanes, m.queue, g.queued, i)
+        g.queued -= 1
         lane.time = NEVER
         handle(m, kind, owner, g.now)
     if g.n_done < g.n_vcpus:
@@ -257,7 +264,7 @@ def run(m: Machine, until: int) -> int:
     return int(g.now)
 
 
-MODULES = (heap, machine, hrtimer, lapic, vmexit, guest, vcpu)
+MODULES = (heap, queue, machine, hrtimer, lapic, vmexit, guest, vcpu)
 OWN_RULES: tuple[Callable[..., Any], ...] = (
     run_hrtimer,
     hrtimer_interrupt,
@@ -279,65 +286,40 @@ def rules() -> list[Callable[..., Any]]:
     return [rule for module in MODULES for rule in module.RULES] + list(OWN_RULES)
 
 
-def source_digest() -> str:
-    """A digest of the sources: numba's own cache looks at one file only, and would miss a change in a callee's."""
-    digest = hashlib.sha256()
-    for name in sorted({rule.__code__.co_filename for rule in rules()}):
-        digest.update(Path(name).read_bytes())
-    return digest.hexdigest()[:16]
+def source_digest(*others: ModuleType) -> str:
+    """A digest of the rules' sources, and other modules'.
+
+    numba's own cache looks at one file only, and would miss a change in what that calls.
+    """
+    files = {rule.__code__.co_filename for rule in rules()} | {str(module.__file__) for module in others}
+    return hashlib.sha256(b"".join(Path(name).read_bytes() for name in sorted(files))).hexdigest()[:16]
 
 
-def signature(rule: FunctionType, m: Machine) -> Any:
-    """The numba signature that a rule's annotations say; one each, where numba left alone would make dozens."""
-    from numba import typeof, types
-
-    known = {
-        "int": types.int64,
-        "bool": types.boolean,
-        "None": types.void,
-        "Machine": typeof(m),
-        "Nodes": typeof(m.timers),
-        "Numbers": typeof(m.costs),
-    }
-    names = dict(rule.__annotations__)
-    result = known[names.pop("return")]
-    return result(*(known[name] for name in names.values()))
-
-
-_compiled: list[Callable[[Machine, int], int]] = []
-
-
-def compiled_run(m: Machine) -> Callable[[Machine, int], int]:
-    """`run` compiled by numba for tables as in `m`, from the cache on disk when there is one."""
-    if _compiled:
-        return _compiled[0]
+@functools.cache
+def compiled_run() -> Callable[[Machine, int], int]:
+    """`run` compiled by numba, from the cache on disk when there is one."""
     import numba
     import platformdirs
 
+    from kvmlab import compiled
+
     directory = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(Path(platformdirs.user_cache_dir("kvmlab")) / source_digest())
+    versions = f"py{sys.version_info.major}.{sys.version_info.minor}-numba{numba.__version__}"
+    own = Path(platformdirs.user_cache_dir("kvmlab")) / f"{source_digest(compiled)}-{versions}"
+    stored = any(own.rglob("*.nbc"))
+    if not stored:
+        print("kvmlab: compiling the simulator, once; this takes 10 to 30 s ...", file=sys.stderr, flush=True)
+    numba.config.CACHE_DIR = str(own)
     try:
-        copies: dict[Callable[..., Any], Any] = {}
-        for rule in rules():
-            assert isinstance(rule, FunctionType)
-            names = {name: copies.get(value, value) for name, value in rule.__globals__.items() if callable(value)}
-            copy = FunctionType(rule.__code__, {**rule.__globals__, **names}, rule.__name__)
-            copy.__module__ = rule.__module__
-            inner = rule is not run  # called from compiled code only: needs no way in from Python
-            compile_it = numba.njit(
-                signature(rule, m),
-                cache=True,
-                nogil=True,
-                error_model="numpy",
-                _nrt=False,  # no rule allocates; counting references to tables would make a run ten times as slow
-                no_cpython_wrapper=inner,
-                no_cfunc_wrapper=inner,
-            )
-            copies[rule] = compile_it(copy)
+        run_at = compiled.compiled_run(rules(), LAYOUT, stored)
     finally:
         numba.config.CACHE_DIR = directory
-    _compiled.append(copies[run])
-    return _compiled[0]
+
+    def run_compiled(m: Machine, until: int) -> int:
+        addresses = compiled.addresses(m)  # kept until the run has ended
+        return run_at(addresses.ctypes.data, until)
+
+    return run_compiled
 
 
 def has_numba() -> bool:
@@ -382,7 +364,7 @@ def advance(m: Machine, until: int, *, plain: bool | None = None) -> int:
     `plain`: use plain Python even if numba is there (None: as `has_numba` says).
     """
     if not (plain if plain is not None else not has_numba()):
-        return compiled_run(m)(m, until)
+        return compiled_run()(m, until)
     objects = plain_copy(m)
     reached = run(objects, until)
     for changed, array in zip(objects, m, strict=True):

@@ -29,9 +29,10 @@ def housekeeping_any_cpu(m: Machine, cpu: int) -> int:
     """A housekeeping CPU, busy or not: the nearest from v5.8 on, the lowest before."""
     domain = m.pcpus[cpu].domain
     if m.g[0].nearest_any_cpu:
-        for i in m.housekeeping:
-            if m.pcpus[i].domain == domain:
-                return int(i)
+        for i in range(len(m.housekeeping)):
+            near = m.housekeeping[i]
+            if m.pcpus[near].domain == domain:
+                return int(near)
     return int(m.housekeeping[0])
 
 
@@ -47,12 +48,13 @@ def get_nohz_timer_target(m: Machine, cpu: int) -> int:
     if m.g[0].domains:
         domain = m.pcpus[cpu].domain
         farther = NONE
-        for i in m.housekeeping:
-            if not idle_cpu(m, i):
-                if m.pcpus[i].domain == domain:
-                    return int(i)
+        for i in range(len(m.housekeeping)):
+            other = m.housekeeping[i]
+            if not idle_cpu(m, other):
+                if m.pcpus[other].domain == domain:
+                    return int(other)
                 if farther == NONE:
-                    farther = i
+                    farther = other
         if farther != NONE:
             return int(farther)
     return housekeeping_any_cpu(m, cpu)

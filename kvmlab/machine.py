@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kvmlab.costs import STEPS
-from kvmlab.heap import NODE, heap_push, heap_remove
+from kvmlab.heap import NODE
+from kvmlab.queue import settle, take_out
 
 NEVER = 1 << 62
 """A time that does not come."""
@@ -91,12 +92,15 @@ PCPU = record(
 )  # fmt: skip
 
 TIMER = np.dtype([*NODE, *((name, np.int64) for name in ("cpu", "kind", "owner", "period"))])
-"""An hrtimer, and a lane too (which uses the NODE fields only), so that one compiled heap serves both."""
+"""An hrtimer."""
+
+LANE = record("time", "order", "place")
+"""The next event of one vCPU and kind, or of one pCPU: its key, and its place in the queue."""
 
 EXIT = record("count", "fast", "min_ns", "max_ns", "sum_ns", floats=("sum_sq",))
 
 GLOBAL = record(
-    "now", "seq", "seed", "lanes", "n_vcpus", "n_done", "tsc_khz", "preemption_timer_shift", "timer_migration",
+    "now", "seq", "queued", "n_vcpus", "n_done", "tsc_khz", "preemption_timer_shift", "timer_migration",
     "min_timer_period_ns", "halt_poll_max_ns", "domains", "hrtimer_pinned", "arm_fastpath", "expiry_fastpath",
     "rearm_after_block", "advance_rule", "nearest_any_cpu", "hv_range_ns", "trace_used", "events",
 )  # fmt: skip
@@ -128,15 +132,19 @@ class Machine(NamedTuple):
     timers: Any
     """TIMER records: a LAPIC timer per vCPU, then a tick per pCPU, then a background timer per pCPU."""
     lanes: Any
-    """TIMER records: the pending events."""
+    """LANE records: the pending events."""
+    queue: Any
+    """The numbers of the lanes that have an event, in heap order (queue.py)."""
     exits: Any
     """EXIT records, vCPU by vCPU, one a reason."""
     histogram: Any
     """Latency counts, vCPU by vCPU, HIST_BINS each."""
     places: Any
     """Expiries of each vCPU by place, vCPU by vCPU, in the order of PLACES."""
+    keys: Any
+    """The key of each vCPU's streams, then of each pCPU's: what the seed makes of their numbers."""
     counters: Any
-    """How often each vCPU has drawn from each stream."""
+    """How often each has been drawn from."""
     costs: Any
     """Quantile tables of the costs in ns, one row of 8192 a step (see ShiftedLognormal.table), end to end."""
     exponential: Any
@@ -149,6 +157,27 @@ class Machine(NamedTuple):
     """The first steps, in order of their making (STEP records)."""
 
 
+INT = np.dtype(np.int64)
+LAYOUT = Machine(
+    g=GLOBAL,
+    vcpus=VCPU,
+    programs=GUEST_PROGRAM,
+    pcpus=PCPU,
+    timers=TIMER,
+    lanes=LANE,
+    queue=INT,
+    exits=EXIT,
+    histogram=INT,
+    places=INT,
+    keys=INT,
+    counters=INT,
+    costs=INT,
+    exponential=INT,
+    housekeeping=INT,
+    pools=INT,
+    trace=STEP,
+)
+"""What the entries of each table are."""
 Numbers = Any
 """An array of int64, or a list of ints."""
 TABLE = 8192
@@ -169,7 +198,7 @@ def uniform(m: Machine, vcpu: int, stream: int) -> int:
     """
     i = vcpu * STREAMS + stream
     m.counters[i] += 1
-    return mix(mix(mix(m.g[0].seed) ^ i) ^ m.counters[i]) & ((1 << UNIFORM_BITS) - 1)
+    return mix(m.keys[i] ^ m.counters[i]) & ((1 << UNIFORM_BITS) - 1)
 
 
 def quantile(table: Numbers, first: int, u: int) -> int:
@@ -190,25 +219,38 @@ def exponential(m: Machine, vcpu: int, stream: int, mean_ns: int) -> int:
     return 1 + ((mean_ns * quantile(m.exponential, 0, uniform(m, vcpu, stream))) >> EXPONENTIAL_BITS)
 
 
+def lane_of(m: Machine, kind: int, owner: int) -> int:
+    """The number of a lane: a vCPU's stand together, the pCPUs' behind them."""
+    if kind == LANE_KINDS:
+        return int(m.g[0].n_vcpus * LANE_KINDS + owner)
+    return owner * LANE_KINDS + kind
+
+
 def schedule(m: Machine, kind: int, owner: int, time: int) -> None:
     """Set when the lane's next event comes; NEVER clears it. Order: time, then kind, then sequence."""
     g = m.g[0]
-    i = kind * g.n_vcpus + owner
+    i = lane_of(m, kind, owner)
     lane = m.lanes[i]
     if lane.time == time:
         return
-    if lane.time != NEVER:
-        g.lanes = heap_remove(m.lanes, g.lanes, i)
+    if time == NEVER:
+        take_out(m.lanes, m.queue, g.queued, i)
+        g.queued -= 1
+        lane.time = NEVER
+        return
+    place = lane.place
+    if lane.time == NEVER:
+        place = g.queued
+        g.queued += 1
     lane.time = time
-    if time != NEVER:
-        g.seq += 1
-        lane.order = (kind << 48) | g.seq
-        g.lanes = heap_push(m.lanes, g.lanes, i)
+    g.seq += 1
+    lane.order = (kind << 48) | g.seq
+    settle(m.lanes, m.queue, g.queued, place, i)
 
 
 def scheduled(m: Machine, kind: int, owner: int) -> int:
     """When the lane's next event comes, or NEVER."""
-    return int(m.lanes[kind * m.g[0].n_vcpus + owner].time)
+    return int(m.lanes[lane_of(m, kind, owner)].time)
 
 
 def note(m: Machine, time: int, cpu: int, vcpu: int, code: int, arg: int) -> None:
@@ -241,5 +283,5 @@ def histogram_edges(index: int) -> tuple[int, int]:
     return low, low + (1 << shift)
 
 
-RULES = (mix, uniform, quantile, cost, exponential, schedule, scheduled, note, histogram_bin)
+RULES = (mix, uniform, quantile, cost, exponential, lane_of, schedule, scheduled, note, histogram_bin)
 """What engine.py compiles from this module, callees first."""

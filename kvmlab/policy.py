@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -97,6 +98,16 @@ def ask(policy: Policy, facts: VcpuFacts) -> bool:
 def table_bits(policy: Policy) -> int:
     """Evaluate `policy` once over all 32 inputs: bit `index(facts)` of the result is the answer for `facts`."""
     return sum(1 << i for i, facts in enumerate(every_input()) if ask(policy, facts))
+
+
+@dataclass(frozen=True)
+class Table:
+    """A policy given by its answers, as `table_bits` packs them: what is left of a function that has been asked."""
+
+    bits: int
+
+    def __call__(self, v: VcpuFacts) -> bool:
+        return bool(self.bits >> index(v) & 1)
 
 
 def truth_table(policy: Policy) -> pd.DataFrame:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kvmlab import build, checks, engine, kernels
+from kvmlab import build, checks, engine, kernels, stats
 from kvmlab.kernels import KERNELS, Kernel
 from kvmlab.machine import (
     EXITS,
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PERCENTILES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
+SHARES = tuple(PERCENTILES.values())
 
 
 class Run:
@@ -117,6 +117,19 @@ class Run:
         share = checks.number("share", share, 0, 1)
         bins = self.machine.histogram.reshape(-1, HIST_BINS).sum(axis=0)
         return percentile(bins, share, int(self.machine.vcpus["lat_max"].max()))
+
+    def latency_percentiles(self, confidence: float = 0.95) -> pd.DataFrame:
+        """p50, p99 and p99.9 of all latencies, in ns, with their error. Columns: value, low, high.
+
+        Between low and high lies the true percentile with this confidence, if latencies are independent of each other;
+        where one delay holds up several timers they are not, and `replicate` says more. The bounds are edges of bins;
+        NaN where there are too few latencies to say.
+        """
+        import pandas as pd
+
+        bins = self.machine.histogram.reshape(-1, HIST_BINS).sum(axis=0)
+        rows = [percentile_interval(bins, share, self.latency_percentile(share), confidence) for share in SHARES]
+        return pd.DataFrame(rows, index=list(PERCENTILES))
 
     @functools.cached_property
     def disturbance(self) -> pd.DataFrame:
@@ -307,6 +320,15 @@ def percentile(bins: np.ndarray, share: float, largest: int) -> float:
     return float(min((low + high - 1) / 2, largest))
 
 
+def percentile_interval(bins: np.ndarray, share: float, value: float, confidence: float) -> stats.Interval:
+    """A percentile of a histogram with its error."""
+    n = int(bins.sum())
+    first, last = stats.rank_interval(n, share, confidence)
+    low = histogram_edges(stats.bin_of_rank(bins, first))[0] if first > 0 else float("nan")
+    high = histogram_edges(stats.bin_of_rank(bins, last))[1] if last <= n else float("nan")
+    return stats.Interval(value, low, high)
+
+
 def latency_row(vcpu: np.void, bins: np.ndarray) -> dict[str, float]:
     """One row of `Run.latency`."""
     n = int(vcpu["lat_n"])
@@ -361,33 +383,6 @@ def compare(scenario: Scenario, kernels_or_policies: Iterable[str | Kernel | Pol
     return pd.DataFrame(rows, index=pd.Index(list(variants), name="kernel"))
 
 
-def sweep_point(scenario: Scenario) -> dict[str, Any]:
-    """One point of a sweep (a plain function, so that any executor can carry it)."""
-    return simulate(scenario).summary()
-
-
-def sweep(scenario: Scenario, grid: Mapping[str, Iterable[Any]], executor: Executor | None = None) -> pd.DataFrame:
-    """Run every combination of `grid`: field (as in `Scenario.replace`) -> values.
-
-    `executor`: any concurrent.futures.Executor; None runs one after another. One row a point in the grid's order:
-    the grid's fields, then the columns of `Run.summary`. A kernel is named, not given, in its column.
-    """
-    import pandas as pd
-
-    checks.instance("scenario", scenario, Scenario)
-    checks.instance("grid", grid, Mapping)
-    names = list(grid)
-    columns = [checks.several(f"grid[{name!r}]", grid[name], "a list of values") for name in names]
-    points = [dict(zip(names, values, strict=True)) for values in itertools.product(*columns)]
-    scenarios = [scenario.replace(**point) for point in points]
-    results = executor.map(sweep_point, scenarios) if executor else map(sweep_point, scenarios)
-    rows = [
-        {**point, **({"kernel": s.kernel.name} if "kernel" in point else {}), **result}
-        for point, s, result in zip(points, scenarios, results, strict=True)
-    ]
-    return pd.DataFrame(rows)
-
-
 def to_chrome_trace(runs: Run | Iterable[Run] | Mapping[str, Any], path: str | Path | None = None) -> dict[str, Any]:
     """Several runs on one axis of time as Chrome trace JSON: a process each, with a track a pCPU and a vCPU.
 
@@ -402,7 +397,7 @@ def to_chrome_trace(runs: Run | Iterable[Run] | Mapping[str, Any], path: str | P
         several = [
             checks.instance("runs", each, Run) for each in checks.several("runs", runs, "Runs, or names to Runs")
         ]
-        runs = dict(zip(numbered([each.scenario.kernel.name for each in several]), several, strict=True))
+        runs = dict(zip(kernels.numbered([each.scenario.kernel.name for each in several]), several, strict=True))
     for name, each in runs.items():
         if not hasattr(each, "timeline"):
             raise ValueError(f"runs[{name!r}]: {checks.shown(each)} has no timeline; allowed: a Run or an Explanation")

@@ -3,7 +3,6 @@
 import itertools
 import json
 import math
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -288,7 +287,7 @@ def test_chrome_trace_holds_the_spans(run, tmp_path):
     assert arrows.count("s") == arrows.count("f") > 5
 
 
-# --- comparing and sweeping -------------------------------------------------------------------------------------------
+# --- comparing -------------------------------------------------------------------------------------------------------
 
 SHORT = STORM.replace(duration_s=0.02)
 
@@ -326,38 +325,3 @@ def test_compare_shows_the_same_world_to_each():
     """What comes at random does not depend on who fires."""
     table = kl.compare(SHORT.replace(**{"workload.idle_us": 0}), ["before", "rev1", "rev3"])
     assert table["EPT_MISCONFIG"].nunique() == 1
-
-
-GRID = {"host.hz": [100, 1000], "kernel": ["v5.2", "v5.18"], "workload.timer_us": [300, 900]}
-
-
-@pytest.fixture(scope="module")
-def swept():
-    return kl.sweep(SHORT, GRID)
-
-
-def test_sweep_has_a_row_a_point_in_the_grid_s_order(swept):
-    assert list(swept.columns) == [*GRID, *kl.simulate(SHORT).summary()]
-    assert len(swept) == 8
-    assert swept["host.hz"].tolist() == [100] * 4 + [1000] * 4
-    assert swept["kernel"].tolist() == ["v5.2", "v5.2", "v5.18", "v5.18"] * 2
-    assert swept["workload.timer_us"].tolist() == [300, 900] * 4
-    point = SHORT.replace(**{"host.hz": 1000, "kernel": "v5.2", "workload.timer_us": 900})
-    assert swept.iloc[5].drop(list(GRID)).to_dict() == pytest.approx(kl.simulate(point).summary())
-
-
-@pytest.mark.parametrize("pool", [ThreadPoolExecutor, ProcessPoolExecutor])
-def test_any_executor_gives_the_same_table(swept, pool):
-    kl.warm_up()
-    with pool(2) as executor:
-        pd.testing.assert_frame_equal(kl.sweep(SHORT, GRID, executor), swept)
-
-
-def test_a_kernel_is_named_in_its_column():
-    table = kl.sweep(SHORT, {"kernel": [kl.KERNELS["v5.2"], kl.KERNELS["v5.3"].with_policy("mine", policy.rev3)]})
-    assert table["kernel"].tolist() == ["v5.2", "mine"]
-
-
-def test_an_empty_grid_is_one_run():
-    assert len(kl.sweep(SHORT, {})) == 1
-    assert kl.sweep(SHORT, {"seed": []}).empty
