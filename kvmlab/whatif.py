@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from kvmlab import checks, kernels
 from kvmlab.costs import Costs, PublishedRow, ShiftedLognormal, fit
-from kvmlab.explain import Explanation, explain, fate
+from kvmlab.explanation import Explanation, explain, fate
 from kvmlab.kernels import Kernel
 from kvmlab.policy import Policy
 from kvmlab.run import Run, simulate

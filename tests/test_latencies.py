@@ -240,7 +240,7 @@ TEXTS = st.text() | st.lists(st.sampled_from((RTLA + CYCLICTEST + THREADS + TSCD
 @given(text=TEXTS)
 def test_any_mixture_is_a_table_or_a_value_error(read, text):
     with contextlib.suppress(ValueError):
-        assert len(read(text + "\n")) > 0
+        read(text + "\n")
 
 
 @given(
