@@ -83,8 +83,8 @@ class PolicyInference:
             return "No revision gives all these answers: facts changed while it was recorded, or a fact given is wrong."
         if not self.evidence and not self.excluded:
             return "Nothing that tells the revisions apart was seen."
-        others = f", not like {' or '.join(self.excluded)}" if self.excluded else ""
-        return f"Behaves like {' or '.join(self.consistent)}{others}."
+        others = f", not like {listed(self.excluded)}" if self.excluded else ""
+        return f"Behaves like {listed(self.consistent)}{others}."
 
     def reasons(self) -> list[str]:
         """Why, a line each."""
@@ -110,6 +110,12 @@ class PolicyInference:
 
     def __str__(self) -> str:
         return "\n  ".join([self.sentence, *self.reasons()])
+
+
+def listed(names: Iterable[str]) -> str:
+    """Some names in a sentence: "a, b or c"."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 Values = dict[str, bool]

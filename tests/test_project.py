@@ -44,8 +44,8 @@ def locked():
 
 
 def declared():
-    """Everything pyproject.toml asks for, the project's own extras aside."""
-    extras = PROJECT["optional-dependencies"].values()
+    """Everything pyproject.toml asks for, the project's own extras aside, and the fuzzer, which nothing needs."""
+    extras = [needed for name, needed in PROJECT["optional-dependencies"].items() if name != "fuzz"]
     groups = PYPROJECT["dependency-groups"].values()
     wanted = [PYPROJECT["build-system"]["requires"], PROJECT["dependencies"], *extras, *groups]
     requirements = [Requirement(text) for group in wanted for text in group]
