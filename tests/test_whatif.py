@@ -142,3 +142,39 @@ def test_a_recording_without_timers_is_refused():
     text = TABLE.read_text().replace("MSR_WRITE", "CPUID    ")
     with pytest.raises(ValueError, match="nothing that arms a timer was found"):
         what_if(text)
+
+
+def test_an_msr_table_counts_the_writes_that_arm():
+    text = """\
+Analyze events for all VMs, all VCPUs:
+
+          MSR Access    Samples  Samples%     Time%    Min Time    Max Time         Avg time
+
+            0x6e0:W        900    90.00%    90.00%      0.50us      5.00us      0.90us ( +-   1.00% )
+            0x80b:W        100    10.00%    10.00%      0.50us      5.00us      0.90us ( +-   1.00% )
+
+Total Samples:1000, Total events handled time:900.00us.
+"""
+    w = what_if(text, seconds=1, revisions=["rev3"], replications=1)
+    assert w.measured.timers.low == w.measured.timers.high == 900
+    assert w.of("rev3", "PREEMPTION_TIMER").central == pytest.approx(900, rel=0.02)
+
+
+def test_amd_has_no_preemption_timer_and_cancelled_timers_do_not_expire():
+    """A tickless guest writes its timer three times for each expiry; its table's writes stay what they were."""
+    guest = kl.Guest(vcpus=2, workload=kl.Workload(tick_hz=1000, busy_us=300, idle_us=300))
+    host = kl.Host(pcpus=3, isolated=(1, 2), vendor="amd", housekeeping="timers")
+    run = kl.simulate(kl.Scenario(host, guest, kernel="v5.18", duration_s=0.1, trace_steps=200_000))
+    expiries = run.placement["expiries"].sum()
+    w = what_if(run.to_kvm_trace(), revisions=["rev1"], replications=1)
+    assert w.measured.timers.central == pytest.approx(expiries, abs=4)
+    assert w.of("rev1", "PREEMPTION_TIMER").high == 0
+    writes = run.exits.loc["msr", "Samples"] / 0.1 / 2
+    assert w.of("rev1", "MSR_WRITE").central == pytest.approx(writes, rel=0.1)
+
+
+def test_a_periodic_timer_is_simulated_as_one():
+    w = what_if(RECORDED / "vmx-6.1-rev3-hv-periodic.trace.txt", revisions=["rev3"], replications=1)
+    assert w.measured.timer_mode == "periodic"
+    assert w.of("rev3", "MSR_WRITE").central < 100
+    assert w.of("rev3", "PREEMPTION_TIMER").central == pytest.approx(1000, rel=0.05)
