@@ -67,14 +67,7 @@ __all__ = [
 # What reads recordings is loaded when it is first asked for: most readers of the lessons never do.
 _LATER = {
     "explanation": ("Explanation", "explain"),
-    "formats": (
-        "read_any",
-        "read_kvm_trace",
-        "read_latencies",
-        "read_latency_histogram",
-        "read_perf_kvm_stat",
-        "read_unit_test_vmexit",
-    ),
+    "formats": tuple(name for name in __all__ if name.startswith("read_")),
     "whatif": ("WhatIf", "what_if"),
 }
 _MODULE_OF = {name: module for module, names in _LATER.items() for name in names}
