@@ -160,10 +160,11 @@ class WhatIf:
 
     def to_dict(self) -> dict[str, Any]:
         """The same for JSON."""
+        rows = self.table.astype(object)
         return {
             "name": self.name,
             "runs": self.runs,
-            "table": self.table.to_dict("records"),
+            "table": rows.where(rows.notna(), None).to_dict("records"),
             "known": list(self.known),
             "assumed": list(self.assumed),
             "cannot_be_known": list(self.cannot_be_known),

@@ -115,7 +115,7 @@ def test_what_is_shown_reads_well(of_table):
     for part in ("Known", "Assumed", "Cannot be known from this", "rev3", "latency p99, us"):
         assert part in of_table.summary()
         assert part in of_table._repr_html_()
-    assert json.loads(json.dumps(of_table.to_dict()))["known"] == list(of_table.known)
+    assert json.loads(json.dumps(of_table.to_dict(), allow_nan=False))["known"] == list(of_table.known)
 
 
 @pytest.mark.parametrize(
