@@ -167,7 +167,10 @@ class Explanation:
             "kind": self.kind,
             "headline": self._headline(),
             "lost_events": self.lost_events,
-            "outcomes": self.outcomes.to_dict("records"),
+            "outcomes": [
+                {**dict(zip(OUTCOME, outcome, strict=True)), "timers": count}
+                for outcome, count in self._counts.most_common()
+            ],
             "policy": self.policy.to_dict(),
             "timers": timers.where(timers.notna(), None).to_dict("records"),
         }

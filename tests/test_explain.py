@@ -30,7 +30,8 @@ TRUTH = {
     "perf-script.no-apicv.txt": "rev3",
 }
 # Of some listings, the configuration is that of a row of recorded_runs.csv: the only one of that policy with such
-# traced exits and placement. What is left once a reader knows all of the row: the truth, and what nothing tells from it.
+# traced exits and placement. What is left once a reader knows all of the row: the truth, and what cannot be told from
+# it.
 CONFIGURED = {
     "vmx-6.1-rev3-hv-timer.trace.txt": ("vmx-6.1.176-nohzfull-rev3src_tick0_pi1_none_spin_cpu1", {"rev3"}),
     "vmx-6.1-rev3-hv-periodic.trace.txt": ("vmx-6.1.176-nohzfull-pi0_periodic_none_spin", {"rev1", "rev2", "rev3"}),
