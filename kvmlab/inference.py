@@ -8,7 +8,9 @@ truth is never excluded.
 
 from __future__ import annotations
 
+import functools
 import itertools
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,8 +85,8 @@ class PolicyInference:
             return "No revision gives all these answers: facts changed while it was recorded, or a fact given is wrong."
         if not self.evidence and not self.excluded:
             return "Nothing that tells the revisions apart was seen."
-        others = f", not like {' or '.join(self.excluded)}" if self.excluded else ""
-        return f"Behaves like {' or '.join(self.consistent)}{others}."
+        others = f", not like {listed(self.excluded)}" if self.excluded else ""
+        return f"Behaves like {listed(self.consistent)}{others}."
 
     def reasons(self) -> list[str]:
         """Why, a line each."""
@@ -110,6 +112,12 @@ class PolicyInference:
 
     def __str__(self) -> str:
         return "\n  ".join([self.sentence, *self.reasons()])
+
+
+def listed(names: Iterable[str]) -> str:
+    """Some names in a sentence: "a, b or c"."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 Values = dict[str, bool]
@@ -206,16 +214,22 @@ Terms = list[Values]
 def sufficient(rule: policy.Policy, observations: Sequence[Observation], known: Values) -> Terms:
     """The shortest combinations of unknown facts with which a policy gives these answers; [{}] if any values do."""
     every = list(choices(known, FACTS))
-    good = [values for values in every if fits(rule, observations, values)]
     free = [name for name in FACTS if name not in known]
+    # Sets of combinations, as bits of a number.
+    bad = sum(1 << i for i, values in enumerate(every) if not fits(rule, observations, values))
+    where = {
+        (name, bit): sum(1 << i for i, values in enumerate(every) if values[name] == bit)
+        for name in free
+        for bit in (False, True)
+    }
+    everywhere = (1 << len(every)) - 1
     terms: Terms = []
     for size in range(LONGEST_TERM + 1):
         for names in itertools.combinations(free, size):
             for bits in itertools.product((False, True), repeat=size):
                 term = dict(zip(names, bits, strict=True))
-                if any(shorter.items() <= term.items() for shorter in terms):
-                    continue
-                if all(values in good for values in every if term.items() <= values.items()):
+                matching = functools.reduce(operator.and_, (where[fact] for fact in term.items()), everywhere)
+                if not matching & bad and not any(shorter.items() <= term.items() for shorter in terms):
                     terms.append(term)
     return terms
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from kvmlab.formats.events import Event
+from kvmlab.formats.lines import shortened
 
 TSC_DEADLINE, TMICT, LVTT, EOI = 0x6E0, 0x838, 0x832, 0x80B
 """MSRs of the LAPIC: IA32_TSC_DEADLINE; x2APIC's initial count, LVT timer, EOI (SDM vol. 3, table 11-6)."""
@@ -27,6 +28,8 @@ CALLBACK_EVENTS = frozenset(
 """What apic_timer_fn() may leave in the listing, on the CPU that runs it."""
 INTERRUPT_NS = 1_000_000
 """A host takes the interrupt that ended guest mode well within this."""
+MAX_REASONS = 1000
+"""Different exit reasons of one vCPU; there are fewer than a hundred."""
 MAX_THREADS = 4096
 """vCPU threads that are followed at a time; more is no host but a hostile text."""
 
@@ -160,7 +163,8 @@ class Tracker:
         self.finished: list[Timer] = []
         self.hrtimers: dict[str, Thread] = {}
         self.callbacks: dict[int, tuple[Thread, Span]] = {}
-        self.seen: Counter[str] = Counter()
+        self.sees_accept = False
+        """The listing shows when the virtual APIC takes a vector."""
         self.host_hrtimers: Counter[int] = Counter()
         """hrtimers of the host's own that fired, by pCPU."""
         self.spans: list[Span] = []
@@ -191,7 +195,6 @@ class Tracker:
             )
         self.first_ns = event.time_ns if self.first_ns is None else self.first_ns
         self.last_ns = max(self.last_ns, event.time_ns)
-        self.seen[event.event] += 1
         if event.event not in CALLBACK_EVENTS:
             self.callbacks.pop(event.cpu, None)
         elif event.cpu in self.callbacks:
@@ -235,6 +238,8 @@ class Tracker:
         self.close_span(thread, event.time_ns)
         reason = event.reason or ""
         thread.exits[reason] += 1
+        if len(thread.exits) > MAX_REASONS:
+            raise ValueError(f"kvm_exit reason {shortened(reason)}: expected at most {MAX_REASONS} different reasons")
         thread.in_guest, thread.since_ns, thread.reason = False, event.time_ns, reason
         thread.cpu = thread.exit_cpu = event.cpu
         thread.arming = None
@@ -266,11 +271,6 @@ class Tracker:
         timer = thread.expired
         if timer and timer.entry_ns is None and not timer.posted and (timer.accepted_ns or not self.sees_accept):
             timer.entry_ns = event.time_ns
-
-    @property
-    def sees_accept(self) -> bool:
-        """The listing shows when the virtual APIC takes a vector."""
-        return self.seen["kvm_apic_accept_irq"] + self.seen["kvm_apicv_accept_irq"] > 0
 
     def on_hrtimer_start(self, event: Event) -> None:
         """The LAPIC timer's hrtimer is queued: by the vCPU's thread, or by its own callback for the next period."""
@@ -374,6 +374,7 @@ class Tracker:
     def on_accept(self, event: Event) -> None:
         """The virtual APIC takes a vector: of the timer, if it comes where its expiry is dealt with."""
         vector = event.fields.get("vector")
+        self.sees_accept = True
         callback = self.callbacks.get(event.cpu)
         if callback and callback[0].pid != event.pid:
             self.accepted_in_callback(callback[0], event)

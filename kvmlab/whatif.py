@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from kvmlab import checks, kernels
 from kvmlab.costs import Costs, PublishedRow, ShiftedLognormal, fit
-from kvmlab.explain import Explanation, explain, fate
+from kvmlab.explanation import SVM_EXITS, Explanation, explain, fate
 from kvmlab.kernels import Kernel
 from kvmlab.policy import Policy
 from kvmlab.run import Run, simulate
 from kvmlab.scenario import Guest, Host, Scenario, Workload
-from kvmlab.tracker import HLT_EXITS, IRQ_EXITS, MWAIT_EXITS, WRITE_EXITS
+from kvmlab.tracker import HLT_EXITS, IRQ_EXITS, MWAIT_EXITS, TMICT, WRITE_EXITS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +38,9 @@ MOST_VCPUS = 8
 TIMERS_A_RUN = 2000
 LONGEST_S, SHORTEST_S = 20.0, 0.02
 WRITES, IRQS, HALTS, PREEMPTION = "writes", "interrupts", "halts", "PREEMPTION_TIMER"
+MSR_TITLE = "MSR Access"
+TIMER_MSRS = frozenset({"0x6e0:W", "0x838:W"})
+"""Rows of perf's MSR table that arm the timer: TSC-deadline, and x2APIC's initial count."""
 HANDLED = {"EXTERNAL_INTERRUPT": "external_interrupt", "interrupt": "external_interrupt", "PAUSE_INSTRUCTION": "pause"}
 """Rows that are one step of the model's."""
 QUANTITIES = {
@@ -77,9 +80,10 @@ class Measured:
     """How long it took; made up from a rate where `rate_is_assumed`."""
     vcpus: int
     timers: Range
-    """Timers armed, over all."""
-    period_us: float | None
-    """From arming to expiry, where that was seen."""
+    """Timers that expired, over all."""
+    writes: float
+    """Writes that exit, those that do not arm a timer that expires included."""
+    timer_mode: str
     halts: float
     halt_us: float
     """How long a halt lasts, on average."""
@@ -89,6 +93,10 @@ class Measured:
     rate_is_assumed: bool
     housekeeping_us: float | None = None
     """Period of the timers that a housekeeping CPU was seen to have of its own; None: not seen."""
+
+    def spare_writes_hz(self, timers: float, factor: float) -> float:
+        """How often a vCPU writes without arming one of so many timers."""
+        return self.per_second(max(0.0, self.writes - timers)) * factor
 
     def per_second(self, count: float) -> float:
         """A count as a rate, a second and vCPU."""
@@ -152,10 +160,11 @@ class WhatIf:
 
     def to_dict(self) -> dict[str, Any]:
         """The same for JSON."""
+        rows = self.table.astype(object)
         return {
             "name": self.name,
             "runs": self.runs,
-            "table": self.table.to_dict("records"),
+            "table": rows.where(rows.notna(), None).to_dict("records"),
             "known": list(self.known),
             "assumed": list(self.assumed),
             "cannot_be_known": list(self.cannot_be_known),
@@ -195,6 +204,9 @@ def shown(low: float, central: float, high: float) -> str:
 def counts_of(table: pd.DataFrame) -> dict[str, int]:
     """Samples by what they are: writes, interrupts, halts, PREEMPTION_TIMER, and every other row by its name."""
     counts: dict[str, int] = {}
+    if table.index.name == MSR_TITLE:
+        arms = [int(samples) for name, samples in table["Samples"].items() if str(name) in TIMER_MSRS]
+        return {WRITES: sum(arms)}
     for name, samples in table["Samples"].items():
         row = str(name)
         kind = WRITES if row in WRITE_EXITS - {"EPT_MISCONFIG"} else IRQS if row in IRQ_EXITS else row
@@ -262,11 +274,9 @@ def measured_from(
     """Read off how many timers there were, what else happened, and what it cost."""
     counts = counts_of(e.exits)
     vcpus = vcpus or e.vcpus or 1
-    timers, period_us, own_irqs = timers_in_table(counts, says) if e.table is not None else timers_in_trace(e, says)
+    timers, own_irqs = timers_in_table(counts, says) if e.table is not None else timers_in_trace(e, says)
     if timers.central <= 0:
-        raise ValueError(
-            f"{e.name}: no exit and no event that arms a timer was found; expected MSR_WRITE, or kvm_msr events"
-        )
+        raise ValueError(f"{e.name}: nothing that arms a timer was found; expected MSR_WRITE exits, or kvm_msr events")
     took = seconds or e.seconds
     assumed_rate = not took
     if not took:
@@ -287,7 +297,8 @@ def measured_from(
         seconds=float(took),
         vcpus=vcpus,
         timers=timers,
-        period_us=period_us,
+        writes=float(counts.get(WRITES, 0)),
+        timer_mode=timer_mode_of(e),
         halts=halts,
         halt_us=halt_us,
         host_irqs=host_irqs,
@@ -319,16 +330,23 @@ def halt_length_us(table: pd.DataFrame) -> float:
     return max(0.0, float(str(rows[0]["Avg time"]))) if rows else 0.0
 
 
-def timers_in_table(counts: Mapping[str, int], says: Sentences) -> tuple[Range, float | None, float]:
-    """How many timers a table may hold; no period; and how many of its interrupts may be theirs."""
+def timers_in_table(counts: Mapping[str, int], says: Sentences) -> tuple[Range, float]:
+    """How many timers a table may hold, and how many of its interrupts may be theirs."""
     writes, hv, irqs = counts.get(WRITES, 0), counts.get(PREEMPTION, 0), counts.get(IRQS, 0)
-    least = min(writes, max(hv, writes // 2))
+    if counts.keys() == {WRITES}:
+        says.known.append(f"{writes} writes armed the timer, or disarmed it.")
+        says.cannot.append("What an MSR table leaves out: halts, interrupts, other exits; none are simulated.")
+        return Range(writes, writes, writes), 0.0
+    halts = counts.get(HALTS, 0)
+    # A guest that halts writes its timer to stop its tick and to start it again, too: few of its writes may expire.
+    central = min(writes, hv + irqs + halts) if halts else writes
+    least = min(central, max(hv, central // 2))
     says.known.append(f"At most {writes} timers were armed: so many writes exited, EOI and ICR writes among them.")
     if hv:
         says.known.append(f"At least {hv} timers expired by the preemption timer.")
     says.cannot.append(
-        f"How many of the {writes} writes arm the timer: varied from {least} to all (central: all). An MSR table "
-        "(perf kvm stat report --event=msr) would tell."
+        f"How many of the {writes} writes arm a timer that expires: varied from {least} to {central} (central), at "
+        "most all. An MSR table (perf kvm stat report --event=msr) would tell how many arm one."
     )
     # With the preemption timer in use, no interrupt is the guest's timer.
     own = 0.0 if hv else float(min(irqs, writes))
@@ -337,25 +355,36 @@ def timers_in_table(counts: Mapping[str, int], says: Sentences) -> tuple[Range, 
             f"Which of the {irqs} interrupt exits are the guest's timers, and which the host's own: taken as timers as "
             "far as there are writes."
         )
-    return Range(least, writes, writes), None, own
+    return Range(min(least, central), central, writes), own
 
 
-def timers_in_trace(e: Explanation, says: Sentences) -> tuple[Range, float | None, float]:
-    """How many timers a trace shows, how far ahead they were set, and how many interrupts they cost."""
-    armed = [timer for timer in e.timers_kept if timer.arm_exit and fate(timer) != "disarmed"]
-    ahead = [timer.fired_ns - timer.armed_ns for timer in e.timers_kept if timer.fired_ns is not None]
-    own = sum(timer.expiry_exit in IRQ_EXITS for timer in e.timers_kept)
-    count = len(armed) or len(e.timers_kept)
-    says.known.append(f"{count} timers were armed in {e.seconds or 0:.4g} s by {e.vcpus} vCPU(s).")
-    period_us = statistics.median(ahead) / 1e3 if ahead else None
-    if period_us:
-        says.known.append(f"Half of them were set less than {period_us:.4g} us ahead.")
-    gone = max(1, sum(timer.delivery is not None for timer in armed))
-    posted, costly = sum(timer.posted for timer in armed), sum(timer.expiry_exit is not None for timer in armed)
+def timers_in_trace(e: Explanation, says: Sentences) -> tuple[Range, float]:
+    """How many timers of a trace expired, and how many interrupts they cost."""
+    timers = [timer for timer in e.timers_kept if fate(timer) != "disarmed"]
+    armed = sum(timer.arm_exit is not None for timer in timers)
+    # One that was armed anew before it fired costs a write and no expiry; where nothing of it is visible, who knows.
+    expired = [timer for timer in timers if timer.delivery is not None]
+    count = len(expired) + sum(timer.backend is None and timer.delivery is None for timer in timers)
     says.known.append(
-        f"There, {100 * costly / gone:.0f} % of expiries cost an exit, {100 * posted / gone:.0f} % were posted."
+        f"{armed} timers were armed in {e.seconds or 0:.4g} s by {e.vcpus} vCPU(s), {len(expired)} expired."
     )
-    return Range(count, count, count), period_us, float(own)
+    ahead = [timer.fired_ns - timer.armed_ns for timer in expired if timer.fired_ns is not None]
+    if ahead:
+        says.known.append(f"Half of these were set less than {statistics.median(ahead) / 1e3:.4g} us ahead.")
+    if expired:
+        costly = 100 * sum(timer.expiry_exit is not None for timer in expired) / len(expired)
+        posted = 100 * sum(timer.posted for timer in expired) / len(expired)
+        says.known.append(f"There, {costly:.0f} % of expiries cost an exit, {posted:.0f} % were posted.")
+    own = sum(timer.expiry_exit in IRQ_EXITS for timer in expired)
+    return Range(count, count, count), float(own)
+
+
+def timer_mode_of(e: Explanation) -> str:
+    """The mode of most timers: periodic if they went on by themselves, one-shot if an initial count was written."""
+    kinds = [
+        "periodic" if t.arm_exit is None else "oneshot" if t.msr == TMICT else "tsc_deadline" for t in e.timers_kept
+    ]
+    return max(("tsc_deadline", "oneshot", "periodic"), key=kinds.count)
 
 
 # From what is measured to worlds.
@@ -389,6 +418,20 @@ def worlds_of(measured: Measured, housekeeping: str | None) -> list[World]:
     return worlds
 
 
+def bursts_of(halts_hz: float, halt_us: float, timers_hz: float) -> tuple[float, float]:
+    """Mean length in us of a burst of work and of the idleness after it, for so many halts a second, so long each.
+
+    A timer that finds the guest idle wakes it, and it halts again: those halts end no burst.
+    """
+    if not halts_hz:
+        return 0.0, 0.0
+    idle_share = min(0.99, halts_hz * halt_us / 1e6) if halt_us else 0.5
+    bursts_hz = halts_hz - idle_share * timers_hz
+    if bursts_hz < 0.01 * halts_hz:
+        return 0.0, 1.0  # it only waits for its timers
+    return 1e6 * (1 - idle_share) / bursts_hz, 1e6 * idle_share / bursts_hz
+
+
 def workload_of(measured: Measured, world: World, waits_by: str) -> Workload:
     """What each vCPU does in a world. Writes that do not arm the timer are other exits."""
 
@@ -397,21 +440,17 @@ def workload_of(measured: Measured, world: World, waits_by: str) -> Workload:
         return min(1e5, per_second) if per_second >= checks.MIN_RATE else 0.0
 
     period_us = 1e6 / max(1e-2, rate(world.timers))
-    halts = rate(measured.halts)
-    busy_us = idle_us = 0.0
-    if halts:
-        cycle_us = 1e6 / halts
-        idle_us = min(measured.halt_us, 0.95 * cycle_us) if measured.halt_us else 0.5 * cycle_us
-        busy_us = cycle_us - idle_us
-    elif waits_by != "spin":
+    busy_us, idle_us = bursts_of(rate(measured.halts), measured.halt_us, rate(world.timers))
+    if not idle_us and waits_by != "spin":
         idle_us = 1.0
     spare = measured.timers.central - world.timers
     return Workload(
         tick_hz=0,
+        timer_mode=measured.timer_mode,
         timer_us=min(1e8, max(10.0, period_us)),
         busy_us=busy_us,
         idle_us=idle_us,
-        waits_by=waits_by if halts or waits_by != "spin" else "spin",
+        waits_by=waits_by,
         nohz_idle=False,
         other_exit_hz=rate(measured.other_exits + spare),
         host_irq_hz=rate(measured.host_irqs),
@@ -453,15 +492,16 @@ def scenario_of(
     )
 
 
-def quantities(run: Run) -> dict[str, float]:
-    """What is said of one run."""
+def quantities(run: Run, spare_writes_hz: float) -> dict[str, float]:
+    """What is said of one run. Writes beyond those that arm its timers were run as other exits."""
     s, places = run.summary(), run.placement
     vcpu_seconds = max(1e-9, run.duration_ns / 1e9 * len(run.vcpu_names))
     timers = max(1, int(places["expiries"].sum()))
     costly = places["expiries"][["hv", "own pCPU", "housekeeping kicked"]].sum()
     return {
         "exits": s["exits"] / vcpu_seconds,
-        **{name: s[name] / vcpu_seconds for name in ("MSR_WRITE", "PREEMPTION_TIMER", "EXTERNAL_INTERRUPT", "HLT")},
+        "MSR_WRITE": s["MSR_WRITE"] / vcpu_seconds + spare_writes_hz,
+        **{name: s[name] / vcpu_seconds for name in ("PREEMPTION_TIMER", "EXTERNAL_INTERRUPT", "HLT")},
         "expiry exits": 100 * costly / timers,
         "posted": 100 * places["expiries"]["housekeeping posted"] / timers,
         "time taken from the guest": 100 * s["share_taken"],
@@ -472,15 +512,18 @@ def quantities(run: Run) -> dict[str, float]:
 
 
 def revision_rows(
-    name: str, scenarios: Sequence[Scenario], kernel: Kernel, seeds: Iterable[int]
+    name: str, worlds: Sequence[tuple[Scenario, float]], kernel: Kernel, seeds: Iterable[int]
 ) -> Iterator[dict[str, Any]]:
-    """Run one revision in every world and with every seed: the central world's median, and the extremes of all."""
+    """Run one revision in every world and with every seed: the central world's median, and the extremes of all.
+
+    `worlds`: scenarios, each with the rate of writes that do not arm its timers.
+    """
     seeds = list(seeds)
     central: dict[str, list[float]] = {quantity: [] for quantity in QUANTITIES}
     every: dict[str, list[float]] = {quantity: [] for quantity in QUANTITIES}
-    for number, scenario in enumerate(scenarios):
+    for number, (scenario, spare_hz) in enumerate(worlds):
         for seed in seeds:
-            for quantity, value in quantities(simulate(scenario.replace(kernel=kernel, seed=seed))).items():
+            for quantity, value in quantities(simulate(scenario.replace(kernel=kernel, seed=seed)), spare_hz).items():
                 every[quantity].append(value)
                 if number == 0:
                     central[quantity].append(value)
@@ -498,7 +541,7 @@ def what_if(
     revisions: Iterable[str | Policy] = REVISIONS,
     pi_inject_timer: bool = True,
     apicv_active: bool = True,
-    hv_timer: bool = True,
+    hv_timer: bool | None = None,
     mwait_in_guest: bool = False,
     hlt_in_guest: bool | None = None,
     isolated: bool = True,
@@ -515,9 +558,9 @@ def what_if(
     `recording`: what `explain` takes, or an `Explanation`. `kernel`: whose machinery the revisions get (fast paths,
     unpinned hrtimers). `revisions`: names of policies, or functions of VcpuFacts.
 
-    The host as you say it is: kvm.pi_inject_timer, APICv, a preemption timer, whether MWAIT and HLT stay in the guest
-    (`hlt_in_guest` None: HLT exits if the recording has such exits, or no fact speaks for anything else), whether the
-    vCPUs sit on isolated (nohz_full) pCPUs, what the housekeeping CPUs do ("idle", "ticking", "timers"; None: varied).
+    The host as you say it is: kvm.pi_inject_timer, APICv, a preemption timer (None: not on AMD), whether MWAIT and HLT
+    stay in the guest (`hlt_in_guest` None: HLT exits), whether the vCPUs sit on isolated (nohz_full) pCPUs, what the
+    housekeeping CPUs do ("idle", "ticking", "timers"; None: as recorded, else varied).
     `seconds`: how long a table took, or else `timer_hz`, timers a second and vCPU. `vcpus`: how many a table is of
     (None: 1). `waits_by`: how an idle guest waits ("hlt", "mwait", "pause", "spin"; None: "hlt" if it halts).
 
@@ -545,11 +588,11 @@ def what_if(
         if waits_by is None
         else checks.choice("waits_by", waits_by, ("spin", "hlt", "mwait", "pause")),
     }
-    amd = not checks.flag("hv_timer", hv_timer) and any(name.islower() for name in map(str, e.exits.index))
+    amd = bool(SVM_EXITS & set(map(str, e.exits.index)))
     host = {
         "isolated": checks.flag("isolated", isolated),
         "apicv": checks.flag("apicv_active", apicv_active),
-        "preemption_timer": checks.flag("hv_timer", hv_timer),
+        "preemption_timer": checks.flag("hv_timer", not amd if hv_timer is None else hv_timer),
         "pi_inject_timer": checks.flag("pi_inject_timer", pi_inject_timer),
         "vendor": "amd" if amd else "intel",
         "tsc_ghz": tsc_ghz,
@@ -559,7 +602,10 @@ def what_if(
     base = kernels.find(kernel)
     chosen = [kernels.variant(base, each) for each in checks.several("revisions", revisions, "names of policies")]
     worlds = worlds_of(measured, housekeeping)
-    scenarios = [scenario_of(measured, world, host, guest, base) for world in worlds]
+    scenarios = [
+        (scenario_of(measured, world, host, guest, base), measured.spare_writes_hz(world.timers, world.rate))
+        for world in worlds
+    ]
     seeds = range(checks.whole("replications", replications, 1, 1000))
     rows = [row for each in chosen for row in revision_rows(each.name, scenarios, each, seeds)]
     say_the_rest(says, measured, host, guest, base, housekeeping)

@@ -44,8 +44,8 @@ def locked():
 
 
 def declared():
-    """Everything pyproject.toml asks for, the project's own extras aside."""
-    extras = PROJECT["optional-dependencies"].values()
+    """Everything pyproject.toml asks for, the project's own extras aside, and the fuzzer, which nothing needs."""
+    extras = [needed for name, needed in PROJECT["optional-dependencies"].items() if name != "fuzz"]
     groups = PYPROJECT["dependency-groups"].values()
     wanted = [PYPROJECT["build-system"]["requires"], PROJECT["dependencies"], *extras, *groups]
     requirements = [Requirement(text) for group in wanted for text in group]
@@ -137,10 +137,16 @@ def test_commands_in_documents_are_makefile_targets(document):
 
 
 def test_import_is_light():
-    heavy = {"matplotlib", "ipywidgets", "IPython", "numba"}
+    heavy = {"matplotlib", "ipywidgets", "IPython", "numba", "pandas", "kvmlab.formats", "kvmlab.explanation"}
     script = f"import sys, kvmlab; print(*sorted({heavy} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == ""
+
+
+def test_every_public_name_is_there():
+    script = "import kvmlab as k; print(all(hasattr(k, name) for name in k.__all__), {*k.__all__} <= {*dir(k)})"
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert out.stdout.split() == ["True", "True"]
 
 
 def test_no_file_names_a_machine():

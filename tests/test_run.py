@@ -325,3 +325,30 @@ def test_compare_shows_the_same_world_to_each():
     """What comes at random does not depend on who fires."""
     table = kl.compare(SHORT.replace(**{"workload.idle_us": 0}), ["before", "rev1", "rev3"])
     assert table["EPT_MISCONFIG"].nunique() == 1
+
+
+def test_tables_as_csv_read_back(tmp_path):
+    run = kl.simulate(kl.Scenario(kl.Host(pcpus=2, isolated=(1,)), kl.Guest(), duration_s=0.05))
+    paths = run.to_csv(tmp_path / "out")
+    assert {path.stem for path in paths} >= {"exits", "latency", "timeline"}
+    exits = pd.read_csv(tmp_path / "out" / "exits.csv", index_col="VM-EXIT")
+    assert exits["Samples"].to_dict() == run.exits["Samples"].to_dict()
+    assert len(pd.read_csv(tmp_path / "out" / "timeline.csv")) == len(run.timeline)
+
+
+def test_perf_table_of_a_run_reads_back():
+    run = kl.simulate(kl.Scenario(kl.Host(pcpus=2, isolated=(1,)), kl.Guest(), duration_s=0.5))
+    table = kl.read_perf_kvm_stat(run.to_perf_kvm_stat())
+    assert table["Samples"].to_dict() == run.exits["Samples"].to_dict()
+    assert (table["Avg time"] - run.exits["Avg time"]).abs().max() <= 0.005 + 1e-9
+
+
+def test_chrome_trace_of_some_runs_names_each(tmp_path):
+    scenario = kl.Scenario(kl.Host(pcpus=2, isolated=(1,)), kl.Guest(), duration_s=0.02)
+    runs = [kl.simulate(scenario.replace(kernel=name)) for name in ("v5.13", "v5.18", "v5.18")]
+    trace = kl.to_chrome_trace(runs, tmp_path / "runs.json")
+    names = [event["args"]["name"] for event in trace["traceEvents"] if event["name"] == "process_name"]
+    assert sorted(names) == ["v5.13", "v5.18", "v5.18 2"]
+    assert kl.to_chrome_trace(runs[0])["traceEvents"]
+    with pytest.raises(ValueError, match=r"runs\['a'\]: 7 has no timeline"):
+        kl.to_chrome_trace({"a": 7})

@@ -74,7 +74,9 @@ def fuzz_one(target: str, arguments: list[str]) -> None:
     """Run libFuzzer on one target; does not return."""
     import atheris
 
-    with atheris.instrument_imports(include=["kvmlab.formats", "kvmlab.tracker", "kvmlab.explain", "kvmlab.inference"]):
+    with atheris.instrument_imports(
+        include=["kvmlab.formats", "kvmlab.tracker", "kvmlab.explanation", "kvmlab.inference"]
+    ):
         read = readers()[target]
 
     def once(data: bytes) -> None:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 MAX_TIMERS = 100_000
 """Timers whose stories are kept; those after them are counted only."""
 MAX_SPANS = 20_000
+MAX_PLACES = 100_000
+"""Pairs of a vCPU and a pCPU, or of two pCPUs, that are kept apart."""
 HV_SURE_NS = 5_000_000_000
 """The preemption timer reaches further than this on any CPU that has one (2**(32+N) cycles, N from 3 on)."""
 CALIBRATION_NS = 1_000_000
@@ -165,7 +167,10 @@ class Explanation:
             "kind": self.kind,
             "headline": self._headline(),
             "lost_events": self.lost_events,
-            "outcomes": self.outcomes.to_dict("records"),
+            "outcomes": [
+                {**dict(zip(OUTCOME, outcome, strict=True)), "timers": count}
+                for outcome, count in self._counts.most_common()
+            ],
             "policy": self.policy.to_dict(),
             "timers": timers.where(timers.notna(), None).to_dict("records"),
         }
@@ -406,6 +411,8 @@ class Notes:
 
     def take(self, timer: Timer) -> None:
         """What one timer tells."""
+        if max(len(self.answers), len(self.left)) > MAX_PLACES:
+            raise ValueError(f"more than {MAX_PLACES} pairs of vCPUs and pCPUs; expected a listing of one host")
         if timer.pinned is not None:
             self.pinned[timer.pinned] += 1
         if timer.backend == "hv" and not is_disarm(timer):
