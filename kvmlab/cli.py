@@ -69,7 +69,10 @@ def value_of(name: str, text: str) -> Any:
 def facts(function: Callable[..., Any], given: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Keyword arguments of `function` from --fact; ValueError lists those that it has."""
     allowed = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    return {checks.choice("--fact", name, allowed): value_of(name, text) for name, text in given}
+    known = {checks.choice("--fact", name, allowed): value_of(name, text) for name, text in given}
+    return {
+        name: value.split(",") if isinstance(value, str) and "," in value else value for name, value in known.items()
+    }
 
 
 def plain(value: Any) -> Any:
