@@ -3,7 +3,7 @@
 See README.md for a start, and `simulate`, `compare` and `follow_timer` for the three things most readers want.
 """
 
-from kvmlab import policy
+from kvmlab import live, policy
 from kvmlab.costs import Costs
 from kvmlab.explain import Explanation, explain
 from kvmlab.formats import (
@@ -43,6 +43,7 @@ __all__ = [
     "explain",
     "follow_timer",
     "history",
+    "live",
     "policy",
     "read_any",
     "read_kvm_trace",
