@@ -414,7 +414,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CannotError as error:
         return complain(str(error), CANNOT)
     except OSError as error:
-        return complain(f"{error.filename or 'input'}: cannot be read: {error.strerror}", BAD_INPUT)
+        known = error.filename and error.strerror
+        return complain(f"{error.filename}: cannot be read: {error.strerror}" if known else str(error), BAD_INPUT)
     except ValueError as error:
         return complain(str(error), BAD_INPUT)
 

@@ -207,6 +207,7 @@ def test_files_that_are_none_are_code_2(run, tmp_path, command):
         assert (code, out) == (2, "")
         assert err.startswith("kvmlab: ")
         assert err.count("\n") == 1
+        assert file.name in err
     path.write_text("neither\na table\nnor a trace\n")
     assert run(*command, path)[0] == 2
 
