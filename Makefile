@@ -4,6 +4,7 @@
 ## make lint | unit | notebooks | browser     one part of `make test`
 ## make format     let ruff mend what it can
 ## make outputs    run the lessons and store their outputs anew
+## make fuzz       feed the readers of formats with mutated input (SECONDS=60 for each; needs the extra `fuzz`)
 ## make bench      run the benchmarks
 ## make lock       write requirements.lock anew from pyproject.toml (UPGRADE=--upgrade: with the newest versions)
 ## make clean      remove .venv and everything else that can be made again
@@ -13,6 +14,7 @@
 PYTHON ?= python3 python python3.14 python3.13 python3.12 python3.11
 VENV ?= .venv
 JOBS ?= 2
+SECONDS ?= 60
 LESSON ?= notebooks/00_start_here.ipynb
 
 ifeq ($(OS),Windows_NT)
@@ -24,7 +26,7 @@ endif
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup lab test lint format outputs unit notebooks browser bench lock clean
+.PHONY: help setup lab test lint format outputs unit notebooks browser fuzz bench lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -85,6 +87,10 @@ endif
 
 browser: setup
 	$(BIN)/pytest tests/browser -m browser
+
+fuzz: setup
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet atheris || true
+	$(BIN)/python tools/fuzz.py $(SECONDS)
 
 bench: setup
 	@set -e; for script in benchmarks/*.py; do echo "$$script"; PYTHONPATH=. $(BIN)/python "$$script"; done

@@ -397,6 +397,27 @@ def sweep(scenario: Scenario, grid: Mapping[str, Iterable[Any]], executor: Execu
     return pd.DataFrame(rows)
 
 
+def to_chrome_trace(runs: Run | Iterable[Run] | Mapping[str, Any], path: str | Path | None = None) -> dict[str, Any]:
+    """Several runs on one axis of time as Chrome trace JSON: a process each, with a track a pCPU and a vCPU.
+
+    `runs`: a run, some runs (each called as its kernel), or a mapping of names to whatever has a ``timeline`` (runs,
+    explanations of recordings). Written to `path` if one is given; opens in the Perfetto UI.
+    """
+    from kvmlab.formats import write_chrome_trace
+
+    if isinstance(runs, Run):
+        runs = [runs]
+    if not isinstance(runs, Mapping):
+        several = [
+            checks.instance("runs", each, Run) for each in checks.several("runs", runs, "Runs, or names to Runs")
+        ]
+        runs = dict(zip(numbered([each.scenario.kernel.name for each in several]), several, strict=True))
+    for name, each in runs.items():
+        if not hasattr(each, "timeline"):
+            raise ValueError(f"runs[{name!r}]: {checks.shown(each)} has no timeline; allowed: a Run or an Explanation")
+    return write_chrome_trace({name: each.timeline for name, each in runs.items()}, path)
+
+
 def warm_up() -> None:
     """Compile the engine, or load it from the cache: a fraction of a second when it is there, seconds when not."""
     from kvmlab.scenario import Guest, Host

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from kvmlab import checks, kernels
 from kvmlab.costs import Costs, PublishedRow, ShiftedLognormal, fit
-from kvmlab.explain import Explanation, explain, fate
+from kvmlab.explanation import Explanation, explain, fate
 from kvmlab.kernels import Kernel
 from kvmlab.policy import Policy
 from kvmlab.run import Run, simulate
@@ -127,7 +127,7 @@ class WhatIf:
     def wide(self) -> pd.DataFrame:
         """The table for reading: a row a revision, a column a quantity, cells "central (low to high)"."""
         cells = self.table.assign(
-            cell=[shown(*row) for row in self.table[["low", "central", "high"]].itertuples(index=False, name=None)],
+            cell=[shown(*row) for row in self.table[["low", "central", "high"]].to_numpy(float)],
             column=self.table["quantity"] + ", " + self.table["unit"],
         )
         order = list(dict.fromkeys(cells["column"]))
@@ -138,8 +138,9 @@ class WhatIf:
         """One number with its range."""
         checks.choice("revision", revision, dict.fromkeys(self.table["revision"]))
         checks.choice("quantity", quantity, dict.fromkeys(self.table["quantity"]))
-        [row] = self.table[(self.table["revision"] == revision) & (self.table["quantity"] == quantity)].itertuples()
-        return Range(float(row.low), float(row.central), float(row.high))
+        rows = self.table[(self.table["revision"] == revision) & (self.table["quantity"] == quantity)]
+        [(low, central, high)] = rows[["low", "central", "high"]].to_numpy(float)
+        return Range(float(low), float(central), float(high))
 
     def summary(self) -> str:
         """The table and the sentences as text."""
@@ -263,9 +264,7 @@ def measured_from(
     vcpus = vcpus or e.vcpus or 1
     timers, period_us, own_irqs = timers_in_table(counts, says) if e.table is not None else timers_in_trace(e, says)
     if timers.central <= 0:
-        raise ValueError(
-            f"{e.name}: no exit and no event that arms a timer was found; expected MSR_WRITE, or kvm_msr events"
-        )
+        raise ValueError(f"{e.name}: nothing that arms a timer was found; expected MSR_WRITE exits, or kvm_msr events")
     took = seconds or e.seconds
     assumed_rate = not took
     if not took:
@@ -388,6 +387,20 @@ def worlds_of(measured: Measured, housekeeping: str | None) -> list[World]:
     return worlds
 
 
+def bursts_of(halts_hz: float, halt_us: float, timers_hz: float) -> tuple[float, float]:
+    """Mean length in us of a burst of work and of the idleness after it, for so many halts a second, so long each.
+
+    A timer that finds the guest idle wakes it, and it halts again: those halts end no burst.
+    """
+    if not halts_hz:
+        return 0.0, 0.0
+    idle_share = min(0.99, halts_hz * halt_us / 1e6) if halt_us else 0.5
+    bursts_hz = halts_hz - idle_share * timers_hz
+    if bursts_hz < 0.01 * halts_hz:
+        return 0.0, 1.0  # it only waits for its timers
+    return 1e6 * (1 - idle_share) / bursts_hz, 1e6 * idle_share / bursts_hz
+
+
 def workload_of(measured: Measured, world: World, waits_by: str) -> Workload:
     """What each vCPU does in a world. Writes that do not arm the timer are other exits."""
 
@@ -396,13 +409,8 @@ def workload_of(measured: Measured, world: World, waits_by: str) -> Workload:
         return min(1e5, per_second) if per_second >= checks.MIN_RATE else 0.0
 
     period_us = 1e6 / max(1e-2, rate(world.timers))
-    halts = rate(measured.halts)
-    busy_us = idle_us = 0.0
-    if halts:
-        cycle_us = 1e6 / halts
-        idle_us = min(measured.halt_us, 0.95 * cycle_us) if measured.halt_us else 0.5 * cycle_us
-        busy_us = cycle_us - idle_us
-    elif waits_by != "spin":
+    busy_us, idle_us = bursts_of(rate(measured.halts), measured.halt_us, rate(world.timers))
+    if not idle_us and waits_by != "spin":
         idle_us = 1.0
     spare = measured.timers.central - world.timers
     return Workload(
@@ -410,7 +418,7 @@ def workload_of(measured: Measured, world: World, waits_by: str) -> Workload:
         timer_us=min(1e8, max(10.0, period_us)),
         busy_us=busy_us,
         idle_us=idle_us,
-        waits_by=waits_by if halts or waits_by != "spin" else "spin",
+        waits_by=waits_by,
         nohz_idle=False,
         other_exit_hz=rate(measured.other_exits + spare),
         host_irq_hz=rate(measured.host_irqs),
@@ -572,14 +580,13 @@ def say_the_rest(
     says: Sentences, measured: Measured, host: dict[str, Any], guest: dict[str, Any], base: Kernel, load: str | None
 ) -> None:
     """What was assumed about the host, and what nobody can tell."""
-    words = {True: "on", False: "off"}
+    words, stays = {True: "on", False: "off"}, {True: "stays in the guest", False: "exits"}
     where = "isolated (nohz_full)" if host["isolated"] else "housekeeping"
     says.assumed += [
-        f"kvm.pi_inject_timer is {words[host['pi_inject_timer']]}, APICv is {words[host['apicv']]}, the preemption timer "
-        f"is {words[host['preemption_timer']]}; {base.name}'s machinery under every revision.",
-        f"vCPUs sit on {where} pCPUs, one each, and do not move; HLT "
-        f"{'stays in the guest' if guest['hlt_in_guest'] else 'exits'}, MWAIT "
-        f"{'stays in the guest' if guest['mwait_in_guest'] else 'exits'}.",
+        f"kvm.pi_inject_timer is {words[host['pi_inject_timer']]}, APICv is {words[host['apicv']]}, the preemption "
+        f"timer is {words[host['preemption_timer']]}; {base.name}'s machinery under every revision.",
+        f"vCPUs sit on {where} pCPUs, one each, and do not move; HLT {stays[guest['hlt_in_guest']]}, "
+        f"MWAIT {stays[guest['mwait_in_guest']]}.",
         "Timers come at even distances, and the guest does the same whatever its exits cost.",
     ]
     if measured.vcpus > MOST_VCPUS:

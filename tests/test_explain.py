@@ -13,9 +13,10 @@ from hypothesis import given, settings, strategies as st
 
 import kvmlab as kl
 from kvmlab import policy, story
-from kvmlab.explain import NOT_VISIBLE, explain
+from kvmlab.explanation import explain
 from kvmlab.listing import Writer, write_listing
 from kvmlab.machine import EXITS, TIMER_MODES
+from kvmlab.story import NOT_VISIBLE
 
 RECORDED = Path(__file__).parent.parent / "data" / "recorded"
 HOST = {"pi_inject_timer": True, "hv_timer": True, "housekeeping_cpus": [0]}

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pandas as pd
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -1019,3 +1020,75 @@ def test_every_row_is_in_the_json(rows: list[tuple[int, int, str, str]]) -> None
     assert got == [(start, start + length, lane, what) for start, length, lane, what in rows]
     assert len(names) == len({lane for _, _, lane, _ in rows})
     assert all(event["ts"] == event["args"]["start_ns"] / 1000 and event["dur"] >= 0 for event in by_phase(trace, "X"))
+
+
+# What the Trace Event Format says of the kinds of events that are written here (the fields that a viewer needs).
+CHROME_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["traceEvents"],
+    "properties": {
+        "displayTimeUnit": {"enum": ["ms", "ns"]},
+        "traceEvents": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["ph", "pid", "tid", "name"],
+                "properties": {"pid": {"type": "integer"}, "tid": {"type": "integer"}, "ts": {"type": "number"}},
+                "oneOf": [
+                    {
+                        "properties": {"ph": {"const": "X"}, "dur": {"type": "number", "minimum": 0}},
+                        "required": ["ts", "dur", "cat"],
+                    },
+                    {
+                        "properties": {
+                            "ph": {"const": "M"},
+                            "name": {
+                                "enum": ["process_name", "process_sort_index", "thread_name", "thread_sort_index"]
+                            },
+                            "args": {"type": "object", "minProperties": 1},
+                        },
+                        "required": ["args"],
+                    },
+                    {"properties": {"ph": {"const": "s"}, "id": {"type": "integer"}}, "required": ["ts", "id", "cat"]},
+                    {
+                        "properties": {"ph": {"const": "f"}, "id": {"type": "integer"}, "bp": {"const": "e"}},
+                        "required": ["ts", "id", "cat", "bp"],
+                    },
+                ],
+            },
+        },
+    },
+}
+
+
+def test_several_timelines_are_processes_on_one_axis(timeline: pd.DataFrame, tmp_path: Path) -> None:
+    path = tmp_path / "three.json"
+    write_chrome_trace({"rev1": timeline, "rev2": timeline, "rev3": timeline}, path)
+    trace = json.loads(path.read_text())
+    jsonschema.validate(trace, CHROME_SCHEMA)
+    events = trace["traceEvents"]
+    names = {event["pid"]: event["args"]["name"] for event in events if event["name"] == "process_name"}
+    assert sorted(names.values()) == ["rev1", "rev2", "rev3"]
+    arrows = [event for event in events if event["ph"] in "sf"]
+    assert len(arrows) == 6
+    # An arrow stays within its process, and no two share an id.
+    assert {(event["id"], event["pid"]) for event in arrows if event["ph"] == "s"} == {
+        (event["id"], event["pid"]) for event in arrows if event["ph"] == "f"
+    }
+    assert len({event["id"] for event in arrows}) == 3
+    places = [(event["pid"], event["tid"]) for event in events if event["name"] == "thread_name"]
+    assert len(places) == len(set(places)) == 3 * timeline["lane"].nunique()
+
+
+def test_a_mapping_without_timelines_is_refused(timeline: pd.DataFrame) -> None:
+    with pytest.raises(ValueError, match=r"found an empty mapping"):
+        write_chrome_trace({})
+    with pytest.raises(ValueError, match=r"has no column what"):
+        write_chrome_trace({"a": timeline, "b": timeline.drop(columns="what")})
+
+
+@pytest.mark.parametrize("name", TRACES)
+def test_every_recording_becomes_a_valid_chrome_trace(name: str) -> None:
+    import kvmlab
+
+    jsonschema.validate(kvmlab.to_chrome_trace({name: kvmlab.explain(RECORDED / name)}), CHROME_SCHEMA)

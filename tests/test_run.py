@@ -361,3 +361,30 @@ def test_a_kernel_is_named_in_its_column():
 def test_an_empty_grid_is_one_run():
     assert len(kl.sweep(SHORT, {})) == 1
     assert kl.sweep(SHORT, {"seed": []}).empty
+
+
+def test_tables_as_csv_read_back(tmp_path):
+    run = kl.simulate(kl.Scenario(kl.Host(pcpus=2, isolated=(1,)), kl.Guest(), duration_s=0.05))
+    paths = run.to_csv(tmp_path / "out")
+    assert {path.stem for path in paths} >= {"exits", "latency", "timeline"}
+    exits = pd.read_csv(tmp_path / "out" / "exits.csv", index_col="VM-EXIT")
+    assert exits["Samples"].to_dict() == run.exits["Samples"].to_dict()
+    assert len(pd.read_csv(tmp_path / "out" / "timeline.csv")) == len(run.timeline)
+
+
+def test_perf_table_of_a_run_reads_back():
+    run = kl.simulate(kl.Scenario(kl.Host(pcpus=2, isolated=(1,)), kl.Guest(), duration_s=0.5))
+    table = kl.read_perf_kvm_stat(run.to_perf_kvm_stat())
+    assert table["Samples"].to_dict() == run.exits["Samples"].to_dict()
+    assert (table["Avg time"] - run.exits["Avg time"]).abs().max() <= 0.005 + 1e-9
+
+
+def test_chrome_trace_of_some_runs_names_each(tmp_path):
+    scenario = kl.Scenario(kl.Host(pcpus=2, isolated=(1,)), kl.Guest(), duration_s=0.02)
+    runs = [kl.simulate(scenario.replace(kernel=name)) for name in ("v5.13", "v5.18", "v5.18")]
+    trace = kl.to_chrome_trace(runs, tmp_path / "runs.json")
+    names = [event["args"]["name"] for event in trace["traceEvents"] if event["name"] == "process_name"]
+    assert sorted(names) == ["v5.13", "v5.18", "v5.18 2"]
+    assert kl.to_chrome_trace(runs[0])["traceEvents"]
+    with pytest.raises(ValueError, match=r"runs\['a'\]: 7 has no timeline"):
+        kl.to_chrome_trace({"a": 7})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,12 +29,15 @@ class _Span:
     flow: int
 
 
-def write_chrome_trace(timeline: pd.DataFrame, path: str | os.PathLike[str] | None = None) -> dict[str, Any]:
+def write_chrome_trace(
+    timeline: pd.DataFrame | Mapping[str, pd.DataFrame], path: str | os.PathLike[str] | None = None
+) -> dict[str, Any]:
     """A timeline as Chrome trace JSON, for the Perfetto UI; written to `path` where one is given.
 
     Columns of `timeline`: ``start_ns``, ``end_ns`` (ints, ns), ``lane`` (the track: ``pCPU 3``, ``vCPU 0``), ``what``
     (the span's name), ``flow`` (-1, or an id that the two ends of an arrow share), and perhaps ``process`` (the group
-    of tracks). Without it, lanes ``pCPU ...`` go under ``pCPUs`` and all others under ``vCPUs``.
+    of tracks). Without it, lanes ``pCPU ...`` go under ``pCPUs`` and all others under ``vCPUs``. Several timelines, as
+    a mapping of names to them, share one axis of time: each is a process of its own, named so.
 
     Each process and each lane gets its name and place by metadata events (``ph`` M), each row a complete event (X)
     with ``ts`` and ``dur`` in us and the exact ns under ``args``, each pair of rows with the same flow an arrow from
@@ -44,6 +47,8 @@ def write_chrome_trace(timeline: pd.DataFrame, path: str | os.PathLike[str] | No
     Raises ValueError for a missing column, times that are not ints, a row that ends before it starts, and a flow of
     more than two rows; with the row.
     """
+    if isinstance(timeline, Mapping):
+        timeline = _side_by_side(timeline)
     spans = _spans(timeline)
     places = _places(span.track for span in spans)
     events = _metadata(places)
@@ -55,10 +60,30 @@ def write_chrome_trace(timeline: pd.DataFrame, path: str | os.PathLike[str] | No
     return trace
 
 
-def _spans(timeline: pd.DataFrame) -> list[_Span]:
+def _side_by_side(timelines: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Several timelines as one: a process each, and no flow id twice."""
+    import pandas as pd
+
+    if not timelines:
+        raise ValueError("timelines: found an empty mapping; expected one timeline or more, by name")
+    frames, first = [], 0
+    for name, timeline in timelines.items():
+        _check_columns(timeline)
+        flows = _ints(timeline, "flow")
+        moved = [flow + first if flow >= 0 else -1 for flow in flows]
+        frames.append(timeline[list(_TIMELINE_COLUMNS)].assign(flow=moved, process=str(name)))
+        first = 1 + max([first - 1, *moved])
+    return pd.concat(frames, ignore_index=True)
+
+
+def _check_columns(timeline: pd.DataFrame) -> None:
     missing = [column for column in _TIMELINE_COLUMNS if column not in timeline.columns]
     if missing:
         raise ValueError(f"the timeline has no column {', '.join(missing)}; expected {', '.join(_TIMELINE_COLUMNS)}")
+
+
+def _spans(timeline: pd.DataFrame) -> list[_Span]:
+    _check_columns(timeline)
     columns = [_ints(timeline, name) for name in ("start_ns", "end_ns", "flow")]
     lanes = [str(lane) for lane in timeline["lane"]]
     groups = [str(group) for group in timeline["process"]] if "process" in timeline.columns else map(_group, lanes)
