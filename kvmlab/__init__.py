@@ -7,7 +7,7 @@ See README.md for a start, and `simulate`, `compare` and `follow_timer` for the 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from kvmlab import policy
+from kvmlab import live, policy
 from kvmlab.costs import Costs
 from kvmlab.example import three_guests
 from kvmlab.guests import by_guest, compare_guests
@@ -55,6 +55,7 @@ __all__ = [
     "explain",
     "follow_timer",
     "history",
+    "live",
     "policy",
     "read_any",
     "read_kvm_trace",

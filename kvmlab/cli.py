@@ -69,7 +69,10 @@ def value_of(name: str, text: str) -> Any:
 def facts(function: Callable[..., Any], given: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Keyword arguments of `function` from --fact; ValueError lists those that it has."""
     allowed = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    return {checks.choice("--fact", name, allowed): value_of(name, text) for name, text in given}
+    known = {checks.choice("--fact", name, allowed): value_of(name, text) for name, text in given}
+    return {
+        name: value.split(",") if isinstance(value, str) and "," in value else value for name, value in known.items()
+    }
 
 
 def plain(value: Any) -> Any:
@@ -411,7 +414,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CannotError as error:
         return complain(str(error), CANNOT)
     except OSError as error:
-        return complain(f"{error.filename or 'input'}: cannot be read: {error.strerror}", BAD_INPUT)
+        known = error.filename and error.strerror
+        return complain(f"{error.filename}: cannot be read: {error.strerror}" if known else str(error), BAD_INPUT)
     except ValueError as error:
         return complain(str(error), BAD_INPUT)
 

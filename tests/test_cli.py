@@ -207,6 +207,7 @@ def test_files_that_are_none_are_code_2(run, tmp_path, command):
         assert (code, out) == (2, "")
         assert err.startswith("kvmlab: ")
         assert err.count("\n") == 1
+        assert file.name in err
     path.write_text("neither\na table\nnor a trace\n")
     assert run(*command, path)[0] == 2
 
@@ -230,13 +231,20 @@ def test_explain_takes_facts_and_writes_a_timeline(run, tmp_path):
     assert "--fact: 'moon' is not known; allowed: pi_inject_timer," in err
 
 
-@pytest.mark.parametrize("file", [TRACE, TABLE], ids=["trace", "table"])
-def test_what_if(run, file):
-    told = kl.what_if(file)
-    assert run("what-if", file) == (0, told.summary() + "\n", "")
-    code, out, _ = run("what-if", file, "--json")
+def test_what_if(run):
+    told = kl.what_if(TRACE)
+    assert run("what-if", TRACE) == (0, told.summary() + "\n", "")
+    code, out, _ = run("what-if", TRACE, "--json")
     assert code == 0
     assert json.loads(out) == cli.plain(told.to_dict())
+
+
+def test_what_if_takes_facts(run):
+    code, out, _ = run("what-if", TABLE, "--fact", "seconds=1", "--fact", "revisions=rev1,rev3")
+    assert code == 0
+    assert out.startswith(f"{TABLE.name}: what each revision would do")
+    assert "before" not in out.partition("exits")[0]
+    assert run("what-if", TABLE, "--fact", "revisions=rev9")[0] == 2
 
 
 # ---------------------------------------------------------------------------------------------------------------------
