@@ -263,7 +263,7 @@ def difference(
     (of the differences), sd_independent (what sd would be if each had its own seeds: the larger beside sd, the more
     the common numbers helped). `executor`, `path`, `progress`: as in `sweep`.
     """
-    grid = {
+    grid: dict[str, list[Any]] = {
         "kernel": [
             kernels.variant(checks.instance("scenario", scenario, Scenario).kernel, choice) for choice in (a, b)
         ],
@@ -273,5 +273,5 @@ def difference(
     first, second = (
         table.iloc[part].reset_index(drop=True) for part in (slice(replications), slice(replications, None))
     )
-    result = intervals(dict((second - first).items()), confidence)
+    result = intervals({str(name): column for name, column in (second - first).items()}, confidence)
     return result.assign(sd_independent=(first.var() + second.var()) ** 0.5)

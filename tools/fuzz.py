@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 CRASHES = ROOT / "fuzz-crashes"
@@ -52,8 +53,8 @@ def readers() -> dict[str, Callable[[str], object]]:
     def understood(text: str) -> object:
         """What `kvmlab.what_if` makes of a recording, up to the scenarios that it would run."""
         measured = whatif.measured_from(kvmlab.explain(text), whatif.Sentences(), None, None, None)
-        host = {"isolated": True, "apicv": True, "preemption_timer": True, "pi_inject_timer": True}
-        host |= {"vendor": "intel", "tsc_ghz": 2.5}
+        host: dict[str, Any] = {"vendor": "intel", "tsc_ghz": 2.5, "isolated": True, "apicv": True}
+        host |= {"preemption_timer": True, "pi_inject_timer": True}
         guest = {"hlt_in_guest": False, "mwait_in_guest": False, "waits_by": "hlt"}
         worlds = whatif.worlds_of(measured, None)
         return [whatif.scenario_of(measured, world, host, guest, kvmlab.KERNELS["v5.18"]) for world in worlds]
