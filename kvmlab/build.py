@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from typing import Any
 
@@ -212,18 +213,17 @@ def pcpus_of(host: Host, vcpus: np.ndarray) -> np.ndarray:
     return pcpus
 
 
-def has_tick(s: Scenario, cpu: int) -> bool:
-    """Tell whether the host's tick runs on a pCPU: not under nohz_full=, and not where nothing ever runs.
+def ticking(s: Scenario) -> set[int]:
+    """The pCPUs on which the host's tick runs: not under nohz_full=, and not where nothing ever runs.
 
     One housekeeping CPU keeps its tick even when idle, as timekeeper for the nohz_full ones.
     """
     host = s.host
     housekeeping = host.timer_housekeeping
-    if cpu not in housekeeping:
-        return False
-    timekeeper = cpu == housekeeping[0] and len(housekeeping) < host.pcpus
-    loaded = host.housekeeping != "idle" and cpu in host.loaded_cpus
-    return timekeeper or loaded or any(cpu in cpus for cpus in s.placement)
+    used = set(itertools.chain(*s.placement))
+    loaded = host.loaded_cpus if host.housekeeping != "idle" else ()
+    timekeeper = housekeeping[:1] if len(housekeeping) < host.pcpus else ()
+    return used.union(loaded, timekeeper).intersection(housekeeping)
 
 
 def timers_of(s: Scenario, vcpus: int) -> np.ndarray:
@@ -234,7 +234,8 @@ def timers_of(s: Scenario, vcpus: int) -> np.ndarray:
     """
     host, count = s.host, s.host.pcpus
     tick, period = gap(host.hz), us(host.housekeeping_timer_us)
-    loaded = host.loaded_cpus if host.housekeeping == "timers" else ()
+    loaded = set(host.loaded_cpus if host.housekeeping == "timers" else ())
+    ticks = ticking(s)
     timers = np.zeros(vcpus + 2 * count, TIMER)
     timers["cpu"] = NONE
     timers["kind"] = [APIC_TIMER] * vcpus + [SCHED_TICK] * count + [BACKGROUND] * count
@@ -242,7 +243,7 @@ def timers_of(s: Scenario, vcpus: int) -> np.ndarray:
     timers["period"] = [NEVER] * vcpus + [tick] * count + [period] * count
     timers["time"] = (
         [NEVER] * vcpus
-        + [tick if has_tick(s, cpu) else NEVER for cpu in range(count)]
+        + [tick if cpu in ticks else NEVER for cpu in range(count)]
         + [1 + start_offset(s.seed, vcpus + cpu, period) if cpu in loaded else NEVER for cpu in range(count)]
     )
     return timers

@@ -111,7 +111,8 @@ class Host:
         """The pCPUs that do what `housekeeping` says."""
         if self.loaded is not None:
             return self.loaded
-        return tuple(cpu for cpu in range(self.pcpus) if cpu not in self.isolated)
+        isolated = set(self.isolated)
+        return tuple(cpu for cpu in range(self.pcpus) if cpu not in isolated)
 
     @property
     def timer_housekeeping(self) -> tuple[int, ...]:
@@ -322,7 +323,8 @@ def place(host: Host, guests: tuple[Guest, ...]) -> tuple[tuple[int, ...], ...]:
             if taken & own:
                 raise ValueError(f"pcpus: {sorted(taken & own)} of guest {guest.name!r} are another guest's already")
             taken |= own
-    others = [cpu for cpu in reversed(range(host.pcpus)) if cpu not in host.isolated]
+    isolated = set(host.isolated)
+    others = [cpu for cpu in reversed(range(host.pcpus)) if cpu not in isolated]
     free = iter([cpu for cpu in (*host.isolated, *others) if cpu not in taken])
     result = []
     for guest in guests:

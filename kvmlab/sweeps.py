@@ -263,15 +263,13 @@ def difference(
     (of the differences), sd_independent (what sd would be if each had its own seeds: the larger beside sd, the more
     the common numbers helped). `executor`, `path`, `progress`: as in `sweep`.
     """
+    base = checks.instance("scenario", scenario, Scenario).kernel
     grid: dict[str, list[Any]] = {
-        "kernel": [
-            kernels.variant(checks.instance("scenario", scenario, Scenario).kernel, choice) for choice in (a, b)
-        ],
+        "kernel": [kernels.variant(base, choice) for choice in (a, b)],
         "seed": seeds(scenario, replications),
     }
     table = sweep(scenario, grid, executor, path=path, progress=progress).drop(columns=[*grid])
-    first, second = (
-        table.iloc[part].reset_index(drop=True) for part in (slice(replications), slice(replications, None))
-    )
-    result = intervals({str(name): column for name, column in (second - first).items()}, confidence)
+    first, second = table[:replications], table[replications:].reset_index(drop=True)
+    change = second - first
+    result = intervals({str(name): change[name] for name in change.columns}, confidence)
     return result.assign(sd_independent=(first.var() + second.var()) ** 0.5)
