@@ -357,18 +357,19 @@ def steps(timer: Timer) -> Iterator[Step]:
     if timer.fired_ns is not None and timer.backend == "hrtimer":
         ns = "some time" if timer.late_ns is None else f"{timer.late_ns / 1e3:.2f} us"
         yield from step(timer.fired_ns, fires, "apic_timer_fn", SENTENCES[T_APIC_TIMER_FN].format(ns=ns))
+    waited = () if timer.delta is None else ("kvm_wait_lapic_expire", wait_sentence(timer.delta))
     if timer.posted:
+        if waited:  # the CPU that fires it waits, and posts at the deadline
+            yield from step(timer.wait_ns, fires, *waited)
         sentence = SENTENCES[T_EXPIRED_POSTED].format(cpu=own)
         yield from step(timer.accepted_ns, fires, "apic_timer_expired", sentence)
     elif timer.at_arm:
         yield from step(timer.accepted_ns, own, "apic_timer_expired", SENTENCES[T_EXPIRED_AT_ONCE])
     else:
         yield from step(timer.accepted_ns, own, "kvm_apic_inject_pending_timer_irqs", SENTENCES[T_INJECT])
-    if timer.delta is not None:
-        yield from step(
-            timer.wait_ns, fires if timer.posted else own, "kvm_wait_lapic_expire", wait_sentence(timer.delta)
-        )
     if not timer.posted:
+        if waited:
+            yield from step(timer.wait_ns, own, *waited)
         yield from step(timer.entry_ns, own, "kvm_entry", SENTENCES[T_ENTRY])
     if timer.ended_ns is not None:
         yield from step(
