@@ -62,7 +62,7 @@ from kvmlab.machine import (
 from kvmlab.queue import take_out
 from kvmlab.trace import T_APIC_TIMER_FN, T_HRTIMER_INTERRUPT
 from kvmlab.vcpu import deliver_device_interrupt, leave_guest_by_irq, move, preempt, vcpu_runs
-from kvmlab.vmexit import handles_exit, kvm_exit
+from kvmlab.vmexit import consume, handles_exit, kvm_exit
 
 HRTIMER_RETRIES = 3
 """How often hrtimer_interrupt() looks again for timers that came due meanwhile, before it gives the CPU back."""
@@ -149,8 +149,10 @@ def post_arrives(m: Machine, v: int, now: int) -> None:
 
 def work_arrives(m: Machine, v: int, now: int) -> None:
     """A guest that sleeps is woken by a device; one that polls sees its work by itself."""
-    new_work(m, v, now)
     x = m.vcpus[v]
+    if x.state == GUEST:
+        consume(m, v, max(now, x.since))  # the time asleep is not taken off the new burst
+    new_work(m, v, now)
     if sleeps(m, v):
         deliver_device_interrupt(m, v, now)
     elif x.state == GUEST and not x.in_handler:

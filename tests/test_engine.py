@@ -361,3 +361,13 @@ def test_a_vcpu_that_wakes_during_a_host_interrupt_waits_for_its_end():
     for seed in range(5):
         run = kl.simulate(kl.Scenario(host, kl.Guest(workload=workload), kernel="v5.2", seed=seed))
         assert run.latency["min"].min() >= -2
+
+
+def test_a_burst_lasts_as_long_as_it_was_drawn_however_long_the_guest_slept_before():
+    """A guest that halts in guest mode works busy/(busy + idle) of its time, as one whose HLT exits does."""
+    workload = kl.Workload(tick_hz=0, busy_us=100, idle_us=300, nohz_idle=False)
+    for hlt_in_guest in (False, True):
+        guest = kl.Guest(hlt_in_guest=hlt_in_guest, workload=workload)
+        run = kl.simulate(kl.Scenario(kl.Host(), guest, duration_s=2))
+        idle = run.machine.vcpus["idle_ns"][0] / run.duration_ns
+        assert idle == pytest.approx(0.75, abs=0.02), f"hlt_in_guest={hlt_in_guest}"
