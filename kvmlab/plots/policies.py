@@ -90,7 +90,9 @@ def policy_grid(table: pd.DataFrame, *, name: str, before: pd.DataFrame | None =
         spine.set_visible(False)
     axes.set_title(title or f"{name}: who fires the timer, for all 32 inputs")
     cells = names_of([f"{n} of 32 inputs lead to {what}" for what, n in counts.items() if n])
-    framed = f" {changed} cells are framed: they differ from the policy before." if before is not None else ""
+    framed = (
+        f" {changed} cells are framed: they differ from the table they are compared with." if before is not None else ""
+    )
     return Picture(figure, f"Grid of 32 cells, policy {name}: {cells}.{framed}")
 
 
