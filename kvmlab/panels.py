@@ -23,7 +23,7 @@ from kvmlab.controls import Choice, Control, Screen, Slider
 from kvmlab.kernels import KERNELS, Kernel, variant
 from kvmlab.machine import EXITS, TIMER_MODES
 from kvmlab.plots import names_of
-from kvmlab.plots.picture import small_png
+from kvmlab.plots.picture import image_html, small_png
 from kvmlab.policy import Policy, VcpuFacts
 from kvmlab.run import Run, simulate
 from kvmlab.scenario import HOUSEKEEPING_LOADS, Guest, Host, Scenario, Workload
@@ -136,12 +136,7 @@ def still(shown: Mapping[str, Any], controls: Mapping[str, Any]) -> str:
 def still_image(shown: Mapping[str, Any]) -> str:
     """The image of a panel with few colours, to keep notebooks small."""
     drawn = io.BytesIO(base64.b64decode(shown["source"].partition(",")[2]))
-    source = base64.b64encode(small_png(drawn, STILL_COLOURS)).decode()
-    style = "max-width:100%;height:auto;background:white"
-    return (
-        f'<img alt="{escape(shown["alt"], quote=True)}" width="{shown["width"]}" style="{style}" '
-        f'src="data:image/png;base64,{source}">'
-    )
+    return image_html(small_png(drawn, STILL_COLOURS), shown["alt"], shown["width"])
 
 
 def setting_text(control: Any) -> str:

@@ -138,3 +138,22 @@ def scenarios(draw, host=None, moving=True, costs=COSTS[:4], kernels=None):
         costs=costs[draw(st.integers(0, len(costs) - 1))],
         trace_steps=20_000,
     )
+
+
+STORY_DEFAULTS = {
+    "pi_inject_timer": True,
+    "apicv_active": True,
+    "hv_timer": True,
+    "mwait_in_guest": False,
+    "hlt_in_guest": False,
+    "pcpu": "isolated",
+    "nohz_full": True,
+    "vcpu_at_expiry": "guest",
+    "timer_mode": "tsc_deadline",
+    "deadline_ns": 2_000_000,
+    "housekeeping_next_event_ns": 1_000_000,
+    "timer_migration": True,
+    "tsc_ghz": 2.5,
+    "preemption_timer_shift": 5,
+}
+"""What `kvmlab.follow_timer` takes an option for that is not given."""

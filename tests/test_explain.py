@@ -17,6 +17,7 @@ from kvmlab.explanation import explain
 from kvmlab.listing import Writer, write_listing
 from kvmlab.machine import EXITS, TIMER_MODES
 from kvmlab.story import NOT_VISIBLE
+from tests.strategies import STORY_DEFAULTS
 
 RECORDED = Path(__file__).parent.parent / "data" / "recorded"
 # Listing -> the policy that was at work, as the names say; these kernels ship rev 3, if the name says nothing.
@@ -52,22 +53,6 @@ SAID = [
 ]
 TABLES = sorted(path.name for path in RECORDED.glob("perf-kvm-stat.*.txt"))
 OUTCOME = ("backend", "fires_on", "arm_exit", "arm_fastpath", "expiry_exit", "expiry_fastpath", "delivery")
-DEFAULTS = {
-    "pi_inject_timer": True,
-    "apicv_active": True,
-    "hv_timer": True,
-    "mwait_in_guest": False,
-    "hlt_in_guest": False,
-    "pcpu": "isolated",
-    "nohz_full": True,
-    "vcpu_at_expiry": "guest",
-    "timer_mode": "tsc_deadline",
-    "deadline_ns": 2_000_000,
-    "housekeeping_next_event_ns": 1_000_000,
-    "timer_migration": True,
-    "tsc_ghz": 2.5,
-    "preemption_timer_shift": 5,
-}
 
 
 def outcomes(explanation):
@@ -274,7 +259,7 @@ CHOICES = {
 @given(st.fixed_dictionaries(CHOICES))
 def test_a_listing_tells_the_simulators_story(choice):
     kernel = choice.pop("kernel")
-    options = DEFAULTS | choice
+    options = STORY_DEFAULTS | choice
     told, explanation = told_and_explained(kernel, options)
     explained = explanation.stories[0]
     assert {name: getattr(explained, name) for name in OUTCOME} == {name: getattr(told, name) for name in OUTCOME}

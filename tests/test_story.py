@@ -9,7 +9,7 @@ from hypothesis import example, given, strategies as st
 
 import kvmlab as kl
 from kvmlab.machine import PLACES
-from tests.strategies import constant_costs, few
+from tests.strategies import STORY_DEFAULTS, constant_costs, few
 
 STATES = ["guest", "blocked", "host", "preempted"]
 MODES = ["tsc_deadline", "oneshot", "periodic"]
@@ -22,22 +22,6 @@ FLAGS = [
     "nohz_full",
     "timer_migration",
 ]
-DEFAULTS = {
-    "pi_inject_timer": True,
-    "apicv_active": True,
-    "hv_timer": True,
-    "mwait_in_guest": False,
-    "hlt_in_guest": False,
-    "pcpu": "isolated",
-    "nohz_full": True,
-    "vcpu_at_expiry": "guest",
-    "timer_mode": "tsc_deadline",
-    "deadline_ns": 2_000_000,
-    "housekeeping_next_event_ns": 1_000_000,
-    "timer_migration": True,
-    "tsc_ghz": 2.5,
-    "preemption_timer_shift": 5,
-}
 ADVANCE = 1000
 Outcome = namedtuple("Outcome", "backend fires_on arm_exit arm_fastpath expiry_exit expiry_fastpath delivery")
 
@@ -54,7 +38,7 @@ KERNELS = {
 
 def expected(kernel, **given_options):
     """What the facts say of one timer."""
-    o = DEFAULTS | given_options
+    o = STORY_DEFAULTS | given_options
     predicate, leaves, arm_is_fast, hv_exit_is_fast = KERNELS[kernel]
     mode, state, deadline = o["timer_mode"], o["vcpu_at_expiry"], o["deadline_ns"]
     tsc_khz, shift = round(o["tsc_ghz"] * 1e6), o["preemption_timer_shift"]

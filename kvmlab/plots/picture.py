@@ -102,17 +102,17 @@ class Picture:
         Path(path).write_bytes(self.png)
 
     def _repr_html_(self) -> str:
-        # JupyterLab drops the alt text of image outputs, not that of HTML.
-        data = base64.b64encode(self.png).decode()
-        width = round(self.figure.get_size_inches()[0] * 100)
-        style = "max-width:100%;height:auto;background:white"
-        return (
-            f'<img alt="{escape(self.alt, quote=True)}" width="{width}" style="{style}" '
-            f'src="data:image/png;base64,{data}">'
-        )
+        return image_html(self.png, self.alt, round(self.figure.get_size_inches()[0] * 100))
 
     def __repr__(self) -> str:
         return f"Picture: {self.alt}"
+
+
+def image_html(png: bytes, alt: str, width: int) -> str:
+    """A picture as HTML: JupyterLab drops the alt text of image outputs, not that of HTML."""
+    style = "max-width:100%;height:auto;background:white"
+    data = base64.b64encode(png).decode()
+    return f'<img alt="{escape(alt, quote=True)}" width="{width}" style="{style}" src="data:image/png;base64,{data}">'
 
 
 def small_png(drawn: io.BytesIO, colours: int = 64) -> bytes:
