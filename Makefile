@@ -54,7 +54,7 @@ $(VENV)/ready: $(VENV)/pyvenv.cfg requirements.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(VENV) --require-hashes --compile-bytecode -r requirements.lock \
 	  || $(BIN)/python -m pip install --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
-	@echo 'Compiling the simulator (once, 10 to 30 s) ...'
+	@echo 'Compiling the simulator ...'
 	@$(BIN)/python -c 'import kvmlab; kvmlab.warm_up()'
 	@touch $@
 

@@ -103,7 +103,7 @@ def c_run(function: Callable[..., Any], s: kl.Scenario) -> tuple[float, Counts]:
     out = [np.zeros(len(PLACES), np.int64), np.zeros(len(EXITS), np.int64), np.zeros(len(SUMS), np.int64)]
     arrays = [
         np.array([values[name] for name in SETTINGS], np.int64),
-        *(np.ascontiguousarray(column) for column in (v["pcpu"], v["boot"], m.pcpus["housekeeping"], m.pcpus["busy"])),
+        *(column.astype(np.int64) for column in (v["pcpu"], v["boot"], m.pcpus["housekeeping"], m.pcpus["busy"])),
         np.where(own["time"] == NEVER, NEVER, own["time"]),
         np.ascontiguousarray(own["period"]),
         m.costs,

@@ -7,20 +7,18 @@ See README.md for a start, and `simulate`, `compare` and `follow_timer` for the 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from kvmlab import live, policy
+from kvmlab import policy
 from kvmlab.costs import Costs
 from kvmlab.example import three_guests
 from kvmlab.guests import by_guest, compare_guests
 from kvmlab.kernels import KERNELS, Kernel, history
 from kvmlab.policy import VcpuFacts
-from kvmlab.recorded import check_recordings, recorded_rows, recorded_scenario
 from kvmlab.run import Run, compare, simulate, to_chrome_trace, warm_up
 from kvmlab.scenario import Guest, Host, Scenario, Workload
 from kvmlab.scenario_file import read_scenario, scenario_to_toml
-from kvmlab.story import Story, follow_timer
-from kvmlab.sweeps import difference, replicate, sweep
 
 if TYPE_CHECKING:
+    from kvmlab import live
     from kvmlab.explanation import Explanation, explain
     from kvmlab.formats import (
         read_any,
@@ -30,6 +28,9 @@ if TYPE_CHECKING:
         read_perf_kvm_stat,
         read_unit_test_vmexit,
     )
+    from kvmlab.recorded import check_recordings, recorded_rows, recorded_scenario
+    from kvmlab.story import Story, follow_timer
+    from kvmlab.sweeps import difference, replicate, sweep
     from kvmlab.whatif import WhatIf, what_if
 
 __version__ = "0.1.0"
@@ -76,10 +77,14 @@ __all__ = [
     "what_if",
 ]
 
-# What reads recordings is loaded when it is first asked for: most readers of the lessons never do.
-_LATER = {
+# What only some lessons need is loaded when it is first asked for.
+_LATER: dict[str, tuple[str, ...]] = {
     "explanation": ("Explanation", "explain"),
-    "formats": tuple(name for name in __all__ if name.startswith("read_")),
+    "formats": tuple(name for name in __all__ if name.startswith("read_") and name != "read_scenario"),
+    "live": (),
+    "recorded": ("check_recordings", "recorded_rows", "recorded_scenario"),
+    "story": ("Story", "follow_timer"),
+    "sweeps": ("difference", "replicate", "sweep"),
     "whatif": ("WhatIf", "what_if"),
 }
 _MODULE_OF = {name: module for module, names in _LATER.items() for name in names}
@@ -96,4 +101,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULE_OF})
+    return sorted({*globals(), *_LATER, *_MODULE_OF})

@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from kvmlab import policy
 from kvmlab.costs import STEPS
-from kvmlab.heap import NONE
 from kvmlab.machine import (
     APIC_TIMER,
     BACKGROUND,
@@ -25,12 +24,14 @@ from kvmlab.machine import (
     HIST_BINS,
     HOST,
     LANE,
-    LANE_KINDS,
+    LANE_BITS,
     NEVER,
+    NONE,
     PCPU,
     PLACES,
     SCHED_TICK,
     STEP,
+    STREAM,
     STREAMS,
     TABLE,
     TIMER,
@@ -76,6 +77,7 @@ def globals_of(s: Scenario, vcpus: int) -> np.ndarray:
     host, kernel = s.host, s.kernel
     khz = round(host.tsc_ghz * 1e6)
     values: dict[str, int] = {
+        "handled": NONE,
         "n_vcpus": vcpus,
         "tsc_khz": khz,
         "preemption_timer_shift": host.preemption_timer_shift,
@@ -198,11 +200,25 @@ def vcpus_of(s: Scenario) -> np.ndarray:
     return vcpus
 
 
-def pcpus_of(host: Host, vcpus: np.ndarray) -> np.ndarray:
+def hrtimers_at_most(s: Scenario) -> npt.NDArray[np.int64]:
+    """How many hrtimers each pCPU may have queued: its own two, and those of the vCPUs that may run there.
+
+    On a housekeeping CPU they may be anyone's.
+    """
+    vcpus = [(cpus, guest.vcpus) for guest, cpus in zip(s.guests, s.placement, strict=True)]
+    most = np.full(s.host.pcpus, 2)
+    for cpus, count in vcpus:
+        most[list(cpus)] += count
+    most[list(s.host.timer_housekeeping)] = 2 + sum(count for _, count in vcpus)
+    return most
+
+
+def pcpus_of(s: Scenario, vcpus: np.ndarray) -> np.ndarray:
     """One PCPU record a pCPU."""
+    host = s.host
     pcpus = np.zeros(host.pcpus, PCPU)
     pcpus["index"] = np.arange(host.pcpus)
-    pcpus["base"] = NONE
+    pcpus["base"][1:] = np.cumsum(hrtimers_at_most(s))[:-1]
     pcpus["vcpu"] = NONE
     pcpus["vcpu"][vcpus["pcpu"]] = np.arange(len(vcpus))
     pcpus["housekeeping"][list(host.timer_housekeeping)] = 1
@@ -254,22 +270,24 @@ def machine(s: Scenario) -> Machine:
     vcpus = vcpus_of(s)
     programs, pools = programs_of(s)
     n, count = len(vcpus), s.host.pcpus
-    lanes = np.zeros(LANE_KINDS * n + count, LANE)
+    lanes = np.zeros((n << LANE_BITS) + count, LANE)
     lanes["time"] = NEVER
-    streams: Any = np.arange((n + count) * STREAMS)
+    streams = np.zeros((n + count) * STREAMS, STREAM)
+    numbers: Any = np.arange(len(streams))
+    streams["key"] = mix(mix(s.seed) ^ numbers)
     return Machine(
         g=globals_of(s, n),
         vcpus=vcpus,
         programs=programs,
-        pcpus=pcpus_of(s.host, vcpus),
+        pcpus=pcpus_of(s, vcpus),
         timers=timers_of(s, n),
+        bases=np.zeros(hrtimers_at_most(s).sum(), np.int64),
         lanes=lanes,
         queue=np.zeros(len(lanes), np.int64),
         exits=np.zeros(n * len(EXITS), EXIT),
         histogram=np.zeros(n * HIST_BINS, np.int64),
         places=np.zeros(n * len(PLACES), np.int64),
-        keys=mix(mix(s.seed) ^ streams),
-        counters=np.zeros(len(streams), np.int64),
+        streams=streams,
         costs=s.costs.stacked().reshape(len(STEPS) * TABLE),
         exponential=exponential_table(),
         housekeeping=np.array(s.host.timer_housekeeping, np.int64),

@@ -1,202 +1,93 @@
-"""How numba sees a machine: one pointer; and the compiled copy of the rules.
-
-A numpy array is seven words to numba, and each call hands over all of them: for the fifteen tables of a machine that is
-most of what a rule does. Here a machine is the address of a list of addresses, and a table is its place in that list.
-The rules read the same: ``m.vcpus[v].pending = 1``.
-"""
+"""The rules as machine code: optimised by LLVM once, kept on disk, loaded from there."""
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Sequence
-from types import FunctionType
+import ctypes
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-import numba
+import llvmlite
 import numpy as np
-from llvmlite import ir
-from numba.core import types, typing
-from numba.core.datamodel import models, register_default
-from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global
-from numba.extending import intrinsic, lower_builtin, lower_getattr_generic
+import platformdirs
+from llvmlite import binding as llvm
 
 from kvmlab.machine import Machine
 
-WORD = ir.IntType(64)
+LEVEL = 2
+Compiled = Callable[[int, int], int]
+"""The loop: from the address of a machine's `words` and a time to the time reached."""
 
 
-class TableType(types.Type):
-    """One table of a machine, in compiled code: a pointer to its address and its length."""
-
-    def __init__(self, name: str, entry: Any) -> None:
-        self.entry = entry
-        super().__init__(name)
-
-
-class MachineType(types.Type):
-    """A machine in compiled code: a pointer to the addresses and lengths of its tables (see `addresses`)."""
-
-    def __init__(self, tables: dict[str, TableType]) -> None:
-        self.tables = tables
-        super().__init__("Machine")
-
-
-@register_default(TableType)
-@register_default(MachineType)
-class PointerModel(models.PrimitiveModel):
-    """Both are passed as one pointer to words."""
-
-    def __init__(self, manager: Any, kind: types.Type) -> None:
-        super().__init__(manager, kind, WORD.as_pointer())
-
-
-def machine_type(layout: Machine) -> MachineType:
-    """The type of a machine whose tables have entries as in `layout`; tables with the same entries have one type."""
-    kinds: dict[np.dtype[Any], TableType] = {}
-    for name, dtype in layout._asdict().items():
-        kinds.setdefault(dtype, TableType(f"Table({name})", numba.from_dtype(dtype)))
-    return MachineType({name: kinds[dtype] for name, dtype in layout._asdict().items()})
-
-
-def addresses(m: Machine) -> np.ndarray:
+def words(m: Machine) -> np.ndarray:
     """Address and length of each table in turn: what compiled code knows of `m`, which has to outlive it."""
     return np.array([word for table in m for word in (table.ctypes.data, len(table))], np.int64)
 
 
-@infer_getattr
-class MachineAttributes(AttributeTemplate):
-    """``m.vcpus``"""
-
-    key = MachineType
-
-    def generic_resolve(self, machine: MachineType, name: str) -> TableType | None:
-        """The type of the table called `name`."""
-        return machine.tables.get(name)
-
-
-@lower_getattr_generic(MachineType)
-def lower_table(context: Any, builder: Any, machine: MachineType, value: Any, name: str) -> Any:
-    """The place of a table in the list of addresses."""
-    return builder.gep(value, [WORD(2 * list(machine.tables).index(name))])
-
-
-def constant_word(builder: Any, pointer: Any) -> Any:
-    """Load a word that never changes during a run, and say so."""
-    word = builder.load(pointer)
-    word.set_metadata("invariant.load", builder.module.add_metadata([]))
-    return word
-
-
-def entry_pointer(context: Any, builder: Any, table: TableType, value: Any, index: Any) -> Any:
-    """Where an entry of a table stands."""
-    kind = context.data_model_manager[table.entry].get_data_type()
-    first = builder.inttoptr(constant_word(builder, value), kind.as_pointer())
-    return builder.gep(first, [index])
-
-
-@infer_global(operator.getitem)
-class TableItem(AbstractTemplate):
-    """``table[i]``"""
-
-    def generic(self, args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
-        """A record (by reference) or a number; nothing is checked, and -1 is not the last one."""
-        if isinstance(args[0], TableType) and isinstance(args[1], types.Integer):
-            return typing.signature(args[0].entry, args[0], types.int64)
-        return None
-
-
-@lower_builtin(operator.getitem, TableType, types.Integer)
-def lower_item(context: Any, builder: Any, signature: Any, args: tuple[Any, ...]) -> Any:
-    """A record is its address; a number is loaded."""
-    pointer = entry_pointer(context, builder, signature.args[0], *args)
-    return pointer if isinstance(signature.return_type, types.Record) else builder.load(pointer)
-
-
-@infer_global(operator.setitem)
-class SetTableItem(AbstractTemplate):
-    """``table[i] = number``"""
-
-    def generic(self, args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
-        """Only numbers are stored so; records are changed field by field."""
-        if isinstance(args[0], TableType) and isinstance(args[1], types.Integer):
-            return typing.signature(types.none, args[0], types.int64, args[0].entry)
-        return None
-
-
-@lower_builtin(operator.setitem, TableType, types.Integer, types.Any)
-def lower_set_item(context: Any, builder: Any, signature: Any, args: tuple[Any, ...]) -> Any:
-    """Store a number."""
-    builder.store(args[2], entry_pointer(context, builder, signature.args[0], *args[:2]))
-    return context.get_dummy_value()
-
-
-@infer_global(len)
-class TableLength(AbstractTemplate):
-    """``len(table)``"""
-
-    def generic(self, args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
-        """An int."""
-        return typing.signature(types.int64, *args) if isinstance(args[0], TableType) else None
-
-
-@lower_builtin(len, TableType)
-def lower_length(context: Any, builder: Any, signature: Any, args: tuple[Any, ...]) -> Any:
-    """The word after the address."""
-    return constant_word(builder, builder.gep(args[0], [WORD(1)]))
-
-
-def signature(rule: FunctionType, machine: MachineType) -> Any:
-    """The numba signature that a rule's annotations say; one each, where numba left alone would make several."""
-    known = {
-        "int": types.int64,
-        "bool": types.boolean,
-        "None": types.void,
-        "Machine": machine,
-        "Nodes": machine.tables["timers"],
-        "Lanes": machine.tables["lanes"],
-        "Numbers": machine.tables["costs"],
-        "Places": machine.tables["queue"],
-    }
-    names = dict(rule.__annotations__)
-    result = known[names.pop("return")]
-    return result(*(known[name] for name in names.values()))
-
-
-def compiled_run(rules: Sequence[Callable[..., Any]], layout: Machine, stored: bool) -> Callable[[int, int], int]:
-    """The last of `rules` compiled with all that it calls (callees come first): a function of an address and a time.
-
-    Kept on disk in `numba.config.CACHE_DIR` as one entry. `stored`: it is there, so that what it calls need not be
-    compiled.
-    """
-    machine = machine_type(layout)
-    copies: dict[Callable[..., Any], Any] = {}
-    for rule in rules:
-        assert isinstance(rule, FunctionType)
-        names = {name: copies.get(value, value) for name, value in rule.__globals__.items() if callable(value)}
-        copy = FunctionType(rule.__code__, {**rule.__globals__, **names}, rule.__name__)
-        copy.__module__ = rule.__module__
-        signatures = None if stored else [signature(rule, machine)]
-        compile_it = numba.njit(
-            signatures, error_model="numpy", _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True
-        )
-        copies[rule] = compile_it(copy)
-
-    @intrinsic
-    def machine_at(context: Any, address: Any) -> Any:
-        return machine(types.int64), lambda context, builder, signature, args: builder.inttoptr(
-            args[0], WORD.as_pointer()
-        )
-
-    entry = FunctionType(
-        run_at.__code__, {**run_at.__globals__, "machine_at": machine_at, "run": copies[rules[-1]]}, "run_at"
+def target() -> llvm.TargetMachine:
+    """What to compile for: the CPU that this runs on, with all its instructions."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=llvm.get_host_cpu_features().flatten(),
+        opt=LEVEL,
+        reloc="pic",
+        codemodel="small",
     )
-    compile_it = numba.njit(
-        types.int64(types.int64, types.int64), cache=True, nogil=True, error_model="numpy", _nrt=False
-    )
-    compiled: Callable[[int, int], int] = compile_it(entry)
-    return compiled
 
 
-def run_at(address: int, until: int) -> int:
-    """The way in from Python; `compiled_run` puts the two names in."""
-    return int(run(machine_at(address), until))  # type: ignore[name-defined]  # noqa: F821
+def machine_code(rule: Callable[..., Any], layout: Machine) -> bytes:
+    """An object file with `rule` as its one function: what it calls is in it."""
+    from kvmlab import translate
+
+    text = str(translate.Program(rule, layout).module)
+    # An event's kind is found sooner by comparing than by a jump through a table. llvmlite's builder has no such mark.
+    module = llvm.parse_assembly(text.replace(" nounwind", ' nounwind "no-jump-tables"="true"'))
+    machine = target()
+    module.triple, module.data_layout = machine.triple, str(machine.target_data)
+    passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=LEVEL))
+    passes.getModulePassManager().run(module, passes)
+    return bytes(machine.emit_object(module))
+
+
+def load(code: bytes, name: str) -> Compiled:
+    """The function of that name in an object file."""
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    function = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(engine.get_function_address(name))
+    function.engine = engine  # type: ignore[attr-defined]  # the code is there as long as this is
+    return function
+
+
+def stored_at(source_digest: str) -> Path:
+    """Where the machine code for this source and this CPU is kept."""
+    parts = (source_digest, llvmlite.__version__, llvm.get_process_triple(), llvm.get_host_cpu_name())
+    text = " ".join((*parts, llvm.get_host_cpu_features().flatten()))
+    return platformdirs.user_cache_path("kvmlab") / f"engine-{hashlib.sha256(text.encode()).hexdigest()[:16]}.o"
+
+
+def keep(code: bytes, path: Path) -> None:
+    """Write a file as a whole or not at all; where nothing can be written, it is compiled anew next time."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(code)
+        os.replace(file.name, path)
+    except OSError as error:
+        print(f"kvmlab: cannot keep the compiled simulator: {error}", file=sys.stderr)
+
+
+def compiled(rule: Callable[..., Any], layout: Machine, source_digest: str) -> Compiled:
+    """`rule` and all that it calls as machine code, from the disk if it was compiled before."""
+    path = stored_at(source_digest)
+    if not path.exists():
+        print("kvmlab: compiling the simulator, once; this takes some seconds ...", file=sys.stderr, flush=True)
+        keep(code := machine_code(rule, layout), path)
+        return load(code, rule.__name__)
+    return load(path.read_bytes(), rule.__name__)

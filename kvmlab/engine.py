@@ -1,7 +1,7 @@
-"""The event loop: the earliest event, one after another. Compiled by numba where it is installed.
+"""The event loop: the earliest event, one after another. Compiled where llvmlite is installed.
 
-The rules stand in plain functions; `compiled` makes a compiled copy of each, callees first, on first use. The same
-source runs in plain Python, with the same result event by event.
+The rules stand in plain functions; `translate` turns `run` and all that it calls into machine code on first use. The
+same source runs in plain Python, with the same result event by event.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import functools
 import hashlib
 import importlib.util
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -18,16 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from kvmlab import guest, heap, hrtimer, lapic, machine, queue, vcpu, vmexit
+from kvmlab import guest, hrtimer, lapic, machine, queue, vcpu, vmexit
 from kvmlab.guest import guest_acts, guest_resume, new_work, next_multiple, sleeps, take_interrupt
-from kvmlab.heap import NONE, heap_remove
-from kvmlab.hrtimer import enqueue_hrtimer, reprogram
+from kvmlab.hrtimer import enqueue_hrtimer, first_expiry, forward_hrtimer, remove_hrtimer, reprogram
 from kvmlab.lapic import apic_timer_fn, kvm_lapic_expired_hv_timer, post_timer_interrupt
 from kvmlab.machine import (
     APIC_TIMER,
     C_HRTIMER,
     C_TICK,
     GUEST,
+    LANE_BITS,
     LANE_DEVICE,
     LANE_HOST_IRQ,
     LANE_HV,
@@ -41,6 +40,7 @@ from kvmlab.machine import (
     LANE_WORK,
     LAYOUT,
     NEVER,
+    NONE,
     S_BUSY,
     S_DEVICE,
     S_HOST_IRQ,
@@ -52,6 +52,7 @@ from kvmlab.machine import (
     X_OTHER,
     X_PREEMPTION_TIMER,
     Machine,
+    clear,
     cost,
     exponential,
     note,
@@ -59,7 +60,6 @@ from kvmlab.machine import (
     scheduled,
     uniform,
 )
-from kvmlab.queue import take_out
 from kvmlab.trace import T_APIC_TIMER_FN, T_HRTIMER_INTERRUPT
 from kvmlab.vcpu import deliver_device_interrupt, leave_guest_by_irq, move, preempt, vcpu_runs
 from kvmlab.vmexit import consume, handles_exit, kvm_exit
@@ -73,9 +73,8 @@ def run_hrtimer(m: Machine, cpu: int, timer: int, interrupted: int, now: int) ->
     t = m.timers[timer]
     pcpu = m.pcpus[cpu]
     expires = t.time
-    pcpu.base = heap_remove(m.timers, pcpu.base, timer)
-    t.cpu = NONE
     if t.kind == APIC_TIMER:
+        remove_hrtimer(m, timer)
         done = now
         if interrupted == NONE:
             done += cost(m, m.g[0].n_vcpus + cpu, C_HRTIMER)
@@ -86,7 +85,7 @@ def run_hrtimer(m: Machine, cpu: int, timer: int, interrupted: int, now: int) ->
         pcpu.late_max = max(pcpu.late_max, now - expires)
         return done
     now += cost(m, m.g[0].n_vcpus + cpu, C_TICK if t.kind == SCHED_TICK else C_HRTIMER)
-    enqueue_hrtimer(m, timer, cpu, next_multiple(expires, t.period, now))
+    forward_hrtimer(m, timer, next_multiple(expires, t.period, now))
     return now
 
 
@@ -101,18 +100,22 @@ def hrtimer_interrupt(m: Machine, cpu: int, now: int) -> None:
         interrupted = resident
     started = t
     served = 0
-    for _ in range(HRTIMER_RETRIES):
+    retries = 0
+    first = first_expiry(m, cpu)
+    while first <= t and retries < HRTIMER_RETRIES:
+        retries += 1
         due = t
-        while pcpu.base != NONE and m.timers[pcpu.base].time <= due:
-            t = run_hrtimer(m, cpu, pcpu.base, interrupted, t)
+        while first <= due:
+            t = run_hrtimer(m, cpu, m.bases[pcpu.base], interrupted, t)
             served += 1
+            first = first_expiry(m, cpu)
     pcpu.irq_until = t
     pcpu.irq_end = t
     pcpu.queue_max = max(pcpu.queue_max, served)
     note(m, started, cpu, NONE, T_HRTIMER_INTERRUPT, t - started)
     if resident != NONE and handles_exit(m, resident):
         schedule(m, LANE_VCPU, resident, scheduled(m, LANE_VCPU, resident) + t - started)
-    if pcpu.base != NONE and m.timers[pcpu.base].time <= t:
+    if first <= t:
         pcpu.irq_until = t + (t - started)  # "interrupt took too long": as long again for everything else
     reprogram(m, cpu)
 
@@ -226,6 +229,7 @@ def start(m: Machine) -> None:
     for i in range(len(m.timers)):
         if m.timers[i].time != NEVER:
             enqueue_hrtimer(m, i, m.timers[i].owner, m.timers[i].time)
+            reprogram(m, m.timers[i].owner)
     for v in range(len(m.vcpus)):
         x = m.vcpus[v]
         program = m.programs[x.guest]
@@ -253,80 +257,47 @@ def run(m: Machine, until: int) -> int:
         g.now = lane.time
         g.events += 1
         kind = LANE_KINDS
-        owner = i - g.n_vcpus * LANE_KINDS
+        owner = i - (g.n_vcpus << LANE_BITS)
         if owner < 0:
-            kind = i % LANE_KINDS
-            owner = i // LANE_KINDS
-        take_out(m.lanes, m.queue, g.queued, i)
-        g.queued -= 1
-        lane.time = NEVER
+            kind = i & ((1 << LANE_BITS) - 1)
+            owner = i >> LANE_BITS
+        g.handled = i
         handle(m, kind, owner, g.now)
+        if g.handled != NONE:
+            clear(m, i)
+            g.handled = NONE
     if g.n_done < g.n_vcpus:
         g.now = until
     return int(g.now)
 
 
-MODULES = (heap, queue, machine, hrtimer, lapic, vmexit, guest, vcpu)
-OWN_RULES: tuple[Callable[..., Any], ...] = (
-    run_hrtimer,
-    hrtimer_interrupt,
-    hv_timer_expires,
-    ipi_arrives,
-    post_arrives,
-    work_arrives,
-    move_somewhere,
-    outside_event,
-    handle,
-    start_at_random,
-    start,
-    run,
-)
-
-
-def rules() -> list[Callable[..., Any]]:
-    """Every function that takes part in a run, callees first."""
-    return [rule for module in MODULES for rule in module.RULES] + list(OWN_RULES)
+MODULES: tuple[ModuleType, ...] = (queue, machine, hrtimer, lapic, vmexit, guest, vcpu)
+"""Where the rules stand, besides here."""
 
 
 def source_digest(*others: ModuleType) -> str:
-    """A digest of the rules' sources, and other modules'.
-
-    numba's own cache looks at one file only, and would miss a change in what that calls.
-    """
-    files = {rule.__code__.co_filename for rule in rules()} | {str(module.__file__) for module in others}
+    """A digest of the sources of the rules, and of other modules."""
+    files = {__file__, *(str(module.__file__) for module in (*MODULES, *others))}
     return hashlib.sha256(b"".join(Path(name).read_bytes() for name in sorted(files))).hexdigest()[:16]
 
 
 @functools.cache
 def compiled_run() -> Callable[[Machine, int], int]:
-    """`run` compiled by numba, from the cache on disk when there is one."""
-    import numba
-    import platformdirs
-
+    """`run` as machine code, from the cache on disk when it is there."""
     from kvmlab import compiled
 
-    directory = numba.config.CACHE_DIR
-    versions = f"py{sys.version_info.major}.{sys.version_info.minor}-numba{numba.__version__}"
-    own = Path(platformdirs.user_cache_dir("kvmlab")) / f"{source_digest(compiled)}-{versions}"
-    stored = any(own.rglob("*.nbc"))
-    if not stored:
-        print("kvmlab: compiling the simulator, once; this takes 10 to 30 s ...", file=sys.stderr, flush=True)
-    numba.config.CACHE_DIR = str(own)
-    try:
-        run_at = compiled.compiled_run(rules(), LAYOUT, stored)
-    finally:
-        numba.config.CACHE_DIR = directory
+    run_at = compiled.compiled(run, LAYOUT, source_digest(compiled))
 
     def run_compiled(m: Machine, until: int) -> int:
-        addresses = compiled.addresses(m)  # kept until the run has ended
-        return run_at(addresses.ctypes.data, until)
+        words = compiled.words(m)  # kept until the run has ended
+        return run_at(words.ctypes.data, until)
 
     return run_compiled
 
 
-def has_numba() -> bool:
-    """Tell whether runs are compiled: numba is installed, and KVMLAB_ENGINE does not say python."""
-    return os.environ.get("KVMLAB_ENGINE") != "python" and importlib.util.find_spec("numba") is not None
+def can_compile() -> bool:
+    """Tell whether runs are compiled: llvmlite is installed, and KVMLAB_ENGINE does not say python."""
+    return os.environ.get("KVMLAB_ENGINE") != "python" and importlib.util.find_spec("llvmlite") is not None
 
 
 @functools.cache
@@ -363,9 +334,9 @@ def copy_back(objects: list[Any], array: np.ndarray) -> None:
 def advance(m: Machine, until: int, *, plain: bool | None = None) -> int:
     """Run `m`, whose tables are numpy arrays, up to `until` (ns); return the time reached.
 
-    `plain`: use plain Python even if numba is there (None: as `has_numba` says).
+    `plain`: use plain Python even where runs can be compiled (None: as `can_compile` says).
     """
-    if not (plain if plain is not None else not has_numba()):
+    if not (plain if plain is not None else not can_compile()):
         return compiled_run()(m, until)
     objects = plain_copy(m)
     reached = run(objects, until)

@@ -13,14 +13,7 @@ from kvmlab.machine import (
     DONE,
     HIST_BINS,
     HLT,
-    LANE_DEVICE,
-    LANE_HOST_IRQ,
-    LANE_HV,
-    LANE_IPI,
-    LANE_MOVE,
-    LANE_OTHER,
-    LANE_POST,
-    LANE_PREEMPT,
+    LANE_KINDS,
     LANE_VCPU,
     LANE_WORK,
     MWAIT,
@@ -172,10 +165,7 @@ def finish(m: Machine, v: int, now: int) -> None:
     vcpu.state = DONE
     m.g[0].n_done += 1
     note(m, now, vcpu.pcpu, v, T_DONE, 0)
-    for kind in (
-        LANE_HV, LANE_POST, LANE_IPI, LANE_VCPU, LANE_WORK, LANE_DEVICE, LANE_OTHER, LANE_HOST_IRQ, LANE_PREEMPT,
-        LANE_MOVE,
-    ):  # fmt: skip
+    for kind in range(LANE_KINDS):
         schedule(m, kind, v, NEVER)
 
 
@@ -263,24 +253,3 @@ def new_work(m: Machine, v: int, now: int) -> None:
     vcpu.work_left = exponential(m, v, S_BUSY, program.busy_ns)
     if program.nohz_idle and vcpu.next_tick <= now:
         vcpu.next_tick = next_multiple(vcpu.next_tick, program.tick_ns, now)
-
-
-RULES = (
-    stays_in_guest,
-    sleeps,
-    next_multiple,
-    wanted_deadline,
-    initial_count,
-    write_timer,
-    record_latency,
-    take_interrupt,
-    guest_resume,
-    finish,
-    timer_handled,
-    handler_ends,
-    work_ends,
-    waits,
-    guest_acts,
-    new_work,
-)
-"""What engine.py compiles from this module, callees first."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from kvmlab.heap import NONE, heap_push, heap_remove
 from kvmlab.machine import (
     APIC_TIMER,
     BLOCKED,
     DONE,
     LANE_KINDS,
     NEVER,
+    NONE,
     Machine,
     note,
     schedule,
 )
+from kvmlab.queue import rise, sink, take_out
 from kvmlab.trace import T_HRTIMER_CANCEL, T_HRTIMER_START, T_NOHZ_TARGET, T_TARGET_REFUSED
 
 
@@ -60,15 +61,23 @@ def get_nohz_timer_target(m: Machine, cpu: int) -> int:
     return housekeeping_any_cpu(m, cpu)
 
 
+def first_expiry(m: Machine, cpu: int) -> int:
+    """When the first of the timers queued on `cpu` expires, or NEVER."""
+    pcpu = m.pcpus[cpu]
+    if pcpu.queued == 0:
+        return NEVER
+    return int(m.timers[m.bases[pcpu.base]].time)
+
+
 def expires_next(m: Machine, cpu: int, now: int) -> int:
     """When `cpu` has its next hrtimer event; NEVER if none, and while it is inside hrtimer_interrupt().
 
     hrtimer_interrupt() sets cpu_base->expires_next to KTIME_MAX so that no timer is moved to it meanwhile.
     """
     pcpu = m.pcpus[cpu]
-    if pcpu.base == NONE or now < pcpu.irq_until:
+    if now < pcpu.irq_until:
         return NEVER
-    return int(m.timers[pcpu.base].time)
+    return first_expiry(m, cpu)
 
 
 def switch_hrtimer_base(m: Machine, vcpu: int, cpu: int, target: int, expires: int, now: int) -> int:
@@ -85,15 +94,14 @@ def switch_hrtimer_base(m: Machine, vcpu: int, cpu: int, target: int, expires: i
 
 def reprogram(m: Machine, cpu: int) -> None:
     """Set when hrtimer_interrupt() next runs on `cpu`."""
-    pcpu = m.pcpus[cpu]
-    time = NEVER
-    if pcpu.base != NONE:
-        time = max(m.timers[pcpu.base].time, pcpu.irq_until)
+    time = first_expiry(m, cpu)
+    if time != NEVER:
+        time = max(time, m.pcpus[cpu].irq_until)
     schedule(m, LANE_KINDS, cpu, time)
 
 
 def enqueue_hrtimer(m: Machine, timer: int, cpu: int, expires: int) -> None:
-    """Queue a timer on `cpu`."""
+    """Queue a timer on `cpu`; whoever calls reprograms the CPU, hrtimer_interrupt() once at its end."""
     g = m.g[0]
     g.seq += 1
     t = m.timers[timer]
@@ -101,17 +109,34 @@ def enqueue_hrtimer(m: Machine, timer: int, cpu: int, expires: int) -> None:
     t.order = g.seq
     t.cpu = cpu
     pcpu = m.pcpus[cpu]
-    pcpu.base = heap_push(m.timers, pcpu.base, timer)
-    reprogram(m, cpu)
+    pcpu.queued += 1
+    rise(m.timers, m.bases, pcpu.base, pcpu.queued - 1, timer)
+
+
+def forward_hrtimer(m: Machine, timer: int, expires: int) -> None:
+    """Let a queued timer expire later."""
+    g = m.g[0]
+    g.seq += 1
+    t = m.timers[timer]
+    t.time = expires
+    t.order = g.seq
+    pcpu = m.pcpus[t.cpu]
+    sink(m.timers, m.bases, pcpu.base, pcpu.queued, t.place, timer)
+
+
+def remove_hrtimer(m: Machine, timer: int) -> None:
+    """Take a queued timer out; whoever calls reprograms the CPU."""
+    t = m.timers[timer]
+    pcpu = m.pcpus[t.cpu]
+    take_out(m.timers, m.bases, pcpu.base, pcpu.queued, timer)
+    pcpu.queued -= 1
+    t.cpu = NONE
 
 
 def dequeue_hrtimer(m: Machine, timer: int) -> None:
-    """Take a queued timer out."""
-    t = m.timers[timer]
-    cpu = t.cpu
-    pcpu = m.pcpus[cpu]
-    pcpu.base = heap_remove(m.timers, pcpu.base, timer)
-    t.cpu = NONE
+    """Take a queued timer out before its time."""
+    cpu = m.timers[timer].cpu
+    remove_hrtimer(m, timer)
     reprogram(m, cpu)
 
 
@@ -137,18 +162,5 @@ def hrtimer_start(m: Machine, timer: int, expires: int, cpu: int, now: int) -> N
         note(m, now, cpu, t.owner, T_NOHZ_TARGET, wanted)
         target = switch_hrtimer_base(m, t.owner, cpu, wanted, expires, now)
     enqueue_hrtimer(m, timer, target, expires)
+    reprogram(m, target)
     note(m, now, cpu, t.owner, T_HRTIMER_START, target)
-
-
-RULES = (
-    idle_cpu,
-    housekeeping_any_cpu,
-    get_nohz_timer_target,
-    expires_next,
-    switch_hrtimer_base,
-    reprogram,
-    enqueue_hrtimer,
-    dequeue_hrtimer,
-    hrtimer_cancel,
-    hrtimer_start,
-)

@@ -6,8 +6,6 @@ The functions carry the names they have in arch/x86/kvm/lapic.c (a few in vmx.c 
 
 from __future__ import annotations
 
-from typing import Any
-
 from kvmlab.hrtimer import enqueue_hrtimer, hrtimer_cancel, hrtimer_start
 from kvmlab.kernels import ADVANCE_5_2, ADVANCE_5_8, FASTPATH_HV_ONLY, FASTPATH_NEVER
 from kvmlab.machine import (
@@ -463,41 +461,3 @@ def kvm_migrate_apic_timer(m: Machine, v: int, now: int) -> None:
     if not kvm_can_post_timer_interrupt(m, v) and hrtimer_cancel(m, v, now):
         note(m, now, vcpu.pcpu, v, T_MIGRATE, 0)
         hrtimer_start(m, v, expires, vcpu.pcpu, now)
-
-
-RULES: tuple[Any, ...] = (
-    kvm_can_post_timer_interrupt,
-    kvm_can_use_hv_timer,
-    kvm_use_posted_timer_interrupt,
-    arm_takes_fastpath,
-    kvm_vcpu_wake_up,
-    send_ipi,
-    kvm_vcpu_kick,
-    adjust_lapic_timer_advance,
-    kvm_wait_lapic_expire,
-    set_irr,
-    timer_is_spent,
-    kvm_apic_inject_pending_timer_irqs,
-    post_timer_interrupt,
-    kvm_inject_apic_timer_irqs,
-    apic_timer_expired,
-    count_place,
-    place_of_hrtimer,
-    advance_periodic_target_expiration,
-    apic_timer_fn,
-    cancel_hv_timer,
-    vmx_set_hv_timer,
-    expire_at_once,
-    start_hv_timer,
-    start_sw_tscdeadline,
-    start_sw_period,
-    start_sw_timer,
-    restart_apic_timer,
-    start_apic_timer,
-    kvm_lapic_expired_hv_timer,
-    kvm_lapic_switch_to_sw_timer,
-    kvm_lapic_switch_to_hv_timer,
-    kvm_lapic_restart_hv_timer,
-    kvm_migrate_apic_timer,
-)
-"""What engine.py compiles from this module, callees first."""

@@ -6,16 +6,20 @@ Python), so ``vcpu.pending = 1`` is the same source for both. All times are inte
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
 from kvmlab.costs import STEPS
-from kvmlab.heap import NODE
 from kvmlab.queue import settle, take_out
 
+P = ParamSpec("P")
+T = TypeVar("T")
 NEVER = 1 << 62
 """A time that does not come."""
+NONE = -1
+"""The number of no pCPU, no vCPU."""
 
 # Where a vCPU is. The kernel knows IN_GUEST_MODE and the rest; the model tells the rest apart.
 GUEST, HOST, BLOCKED, PREEMPTED, DONE = range(5)
@@ -24,6 +28,8 @@ GUEST, HOST, BLOCKED, PREEMPTED, DONE = range(5)
     LANE_HV, LANE_POST, LANE_IPI, LANE_VCPU, LANE_WORK, LANE_DEVICE, LANE_OTHER, LANE_HOST_IRQ, LANE_PREEMPT, LANE_MOVE,
 ) = range(10)  # fmt: skip
 LANE_KINDS = 10
+LANE_BITS = 4
+"""A vCPU has the lanes from its number << LANE_BITS on; a power of two is quicker to take apart."""
 # What a vCPU's LAPIC timer can be set to.
 TSC_DEADLINE, ONESHOT, PERIODIC = range(3)
 TIMER_MODES = ("tsc_deadline", "oneshot", "periodic")
@@ -55,30 +61,35 @@ SVM_EXITS = ("interrupt", "hlt", "msr", "pause", "npf", "")
 )  # fmt: skip
 
 
-def record(*names: str, floats: tuple[str, ...] = ()) -> np.dtype[np.void]:
-    """A record type of int64 fields, and float64 ones."""
-    return np.dtype([(name, np.int64) for name in names] + [(name, np.float64) for name in floats])
+def record(
+    *names: str, floats: tuple[str, ...] = (), words: tuple[str, ...] = (), flags: tuple[str, ...] = ()
+) -> np.dtype[np.void]:
+    """A record type of int64 fields, float64 ones, words of 32 bits without a sign, and flags or numbers below 128."""
+    kinds = ((names, np.int64), (floats, np.float64), (words, np.uint32), (flags, np.int8))
+    return np.dtype([(name, kind) for some, kind in kinds for name in some], align=True)
 
 
 VCPU = record(
     # who and where
-    "index", "guest", "boot", "pcpu", "cpu", "state", "policy", "facts", "apicv", "mwait", "hlt", "pause_in_guest",
-    "hv_op",
+    "boot", "pcpu", "cpu", "policy",
     # struct kvm_timer
-    "timer_mode", "deadline", "period", "hv_deadline", "hv_timer_in_use", "pending", "pending_deadline",
-    "expired_deadline", "advance_ns", "advance_done", "advance_dynamic",
+    "deadline", "hv_deadline", "pending_deadline", "expired_deadline", "advance_ns",
     # interrupts on their way (PIR and IRR taken together), and requests
-    "irr", "irr_deadline", "posting", "posting_deadline", "posted_by", "device_irr", "ipi_kick", "req_migrate_timer",
-    "move_to",
+    "irr_deadline", "posting_deadline", "posted_by",
     # the exit under way
-    "exit_at", "exit_start", "exit_reason", "exit_fast", "in_guest_at", "halting", "blocked_at", "blocked_ns", "was_hv",
-    "halt_poll_ns", "preempted_for",
+    "exit_at", "exit_start", "in_guest_at", "blocked_ns", "preempted_for",
     # the guest's program
-    "in_handler", "eoi_done", "handled", "since", "left", "work_left", "idle", "halted_at", "programmed", "next_tick",
-    "next_timer", "timers_left", "ple_window",
+    "guest", "since", "left", "programmed", "next_tick", "next_timer", "timers_left",
     # what was counted
-    "live", "armed", "delivered", "cancelled", "coalesced", "hv_armed", "lost_ns", "gap_max", "idle_ns",
-    "lat_n", "lat_sum", "lat_min", "lat_max",
+    "armed", "delivered", "cancelled", "lost_ns", "gap_max", "lat_n", "lat_sum", "lat_min", "lat_max",
+    # what few guests need
+    "move_to", "halted_at", "idle_ns", "work_left", "period", "blocked_at", "halt_poll_ns", "ple_window", "coalesced",
+    "hv_armed", "index",
+    flags=(
+        "state", "facts", "apicv", "mwait", "hlt", "pause_in_guest", "hv_op", "timer_mode", "hv_timer_in_use",
+        "pending", "advance_done", "advance_dynamic", "irr", "posting", "device_irr", "ipi_kick", "req_migrate_timer",
+        "exit_reason", "exit_fast", "halting", "was_hv", "in_handler", "eoi_done", "handled", "idle", "live",
+    ),
 )  # fmt: skip
 
 GUEST_PROGRAM = record(
@@ -87,12 +98,12 @@ GUEST_PROGRAM = record(
 )  # fmt: skip
 
 PCPU = record(
-    "index", "housekeeping", "busy", "domain", "vcpu", "base", "irq_until", "irq_end", "fired", "timer_busy_ns",
-    "late_max", "queue_max",
+    "index", "domain", "vcpu", "base", "queued", "irq_until", "irq_end", "fired", "timer_busy_ns", "late_max",
+    "queue_max", flags=("housekeeping", "busy"),
 )  # fmt: skip
 
-TIMER = np.dtype([*NODE, *((name, np.int64) for name in ("cpu", "kind", "owner", "period"))])
-"""An hrtimer."""
+TIMER = record("time", "order", "place", "cpu", "kind", "owner", "period")
+"""An hrtimer: its key, its place in the queue of the pCPU `cpu`."""
 
 LANE = record("time", "order", "place")
 """The next event of one vCPU and kind, or of one pCPU: its key, and its place in the queue."""
@@ -100,7 +111,7 @@ LANE = record("time", "order", "place")
 EXIT = record("count", "fast", "min_ns", "max_ns", "sum_ns", floats=("sum_sq",))
 
 GLOBAL = record(
-    "now", "seq", "queued", "n_vcpus", "n_done", "tsc_khz", "preemption_timer_shift", "timer_migration",
+    "now", "seq", "queued", "handled", "n_vcpus", "n_done", "tsc_khz", "preemption_timer_shift", "timer_migration",
     "min_timer_period_ns", "halt_poll_max_ns", "domains", "hrtimer_pinned", "arm_fastpath", "expiry_fastpath",
     "rearm_after_block", "advance_rule", "nearest_any_cpu", "hv_range_ns", "trace_used", "events",
 )  # fmt: skip
@@ -111,6 +122,8 @@ HIST_SHIFT = 6
 HIST_BINS = 40 << HIST_SHIFT
 """Log-linear histogram: 64 bins a power of two, so a bin is at most 1/64 wide and its middle within 0.8 %."""
 
+STREAM = record(words=("key", "drawn"))
+"""A stream of random numbers: what the seed makes of its own number, and how often it has been drawn from."""
 STREAMS = len(STEPS) + 8
 (S_BUSY, S_IDLE, S_DEVICE, S_OTHER, S_HOST_IRQ, S_PREEMPT_GAP, S_PREEMPT, S_MOVE) = range(len(STEPS), STREAMS)
 
@@ -131,6 +144,8 @@ class Machine(NamedTuple):
     """PCPU records."""
     timers: Any
     """TIMER records: a LAPIC timer per vCPU, then a tick per pCPU, then a background timer per pCPU."""
+    bases: Any
+    """The numbers of the hrtimers queued on each pCPU, pCPU by pCPU (from its `base` on), in heap order (queue.py)."""
     lanes: Any
     """LANE records: the pending events."""
     queue: Any
@@ -141,10 +156,8 @@ class Machine(NamedTuple):
     """Latency counts, vCPU by vCPU, HIST_BINS each."""
     places: Any
     """Expiries of each vCPU by place, vCPU by vCPU, in the order of PLACES."""
-    keys: Any
-    """The key of each vCPU's streams, then of each pCPU's: what the seed makes of their numbers."""
-    counters: Any
-    """How often each has been drawn from."""
+    streams: Any
+    """STREAM records: each vCPU's, then each pCPU's, STREAMS each."""
     costs: Any
     """Quantile tables of the costs in ns, one row of 8192 a step (see ShiftedLognormal.table), end to end."""
     exponential: Any
@@ -164,13 +177,13 @@ LAYOUT = Machine(
     programs=GUEST_PROGRAM,
     pcpus=PCPU,
     timers=TIMER,
+    bases=INT,
     lanes=LANE,
     queue=INT,
     exits=EXIT,
     histogram=INT,
     places=INT,
-    keys=INT,
-    counters=INT,
+    streams=STREAM,
     costs=INT,
     exponential=INT,
     housekeeping=INT,
@@ -182,6 +195,12 @@ Numbers = Any
 """An array of int64, or a list of ints."""
 TABLE = 8192
 BODY = 4096
+
+
+def seldom(rule: Callable[P, T]) -> Callable[P, T]:
+    """Mark a rule that few events need: compiled, it stands apart, where it is in no other's way."""
+    rule.seldom = True  # type: ignore[attr-defined]
+    return rule
 
 
 def mix(x: int) -> int:
@@ -196,9 +215,9 @@ def uniform(m: Machine, vcpu: int, stream: int) -> int:
 
     The n-th draw depends on (seed, vCPU, stream, n) alone: two kernels compared on one scenario meet the same world.
     """
-    i = vcpu * STREAMS + stream
-    m.counters[i] += 1
-    return mix(m.keys[i] ^ m.counters[i]) & ((1 << UNIFORM_BITS) - 1)
+    s = m.streams[vcpu * STREAMS + stream]
+    s.drawn += 1
+    return mix(s.key ^ s.drawn) & ((1 << UNIFORM_BITS) - 1)
 
 
 def quantile(table: Numbers, first: int, u: int) -> int:
@@ -222,48 +241,68 @@ def exponential(m: Machine, vcpu: int, stream: int, mean_ns: int) -> int:
 def lane_of(m: Machine, kind: int, owner: int) -> int:
     """The number of a lane: a vCPU's stand together, the pCPUs' behind them."""
     if kind == LANE_KINDS:
-        return int(m.g[0].n_vcpus * LANE_KINDS + owner)
-    return owner * LANE_KINDS + kind
+        return int((m.g[0].n_vcpus << LANE_BITS) + owner)
+    return (owner << LANE_BITS) + kind
 
 
 def schedule(m: Machine, kind: int, owner: int, time: int) -> None:
-    """Set when the lane's next event comes; NEVER clears it. Order: time, then kind, then sequence."""
+    """Set when the lane's next event comes; NEVER clears it. Order: time, then kind, then sequence.
+
+    The lane whose event is being handled stands in the queue until that is done, so that a new event only moves it.
+    """
     g = m.g[0]
     i = lane_of(m, kind, owner)
     lane = m.lanes[i]
-    if lane.time == time:
-        return
-    if time == NEVER:
-        take_out(m.lanes, m.queue, g.queued, i)
-        g.queued -= 1
-        lane.time = NEVER
-        return
     place = lane.place
-    if lane.time == NEVER:
+    if i == g.handled:
+        if time == NEVER:
+            return
+        g.handled = NONE
+    elif lane.time == time:
+        return
+    elif time == NEVER:
+        clear(m, i)
+        return
+    elif lane.time == NEVER:
         place = g.queued
         g.queued += 1
     lane.time = time
     g.seq += 1
     lane.order = (kind << 48) | g.seq
-    settle(m.lanes, m.queue, g.queued, place, i)
+    settle(m.lanes, m.queue, 0, g.queued, place, i)
+
+
+def clear(m: Machine, i: int) -> None:
+    """Take lane `i` out of the queue."""
+    g = m.g[0]
+    m.lanes[i].time = NEVER
+    g.queued -= 1
+    take_out(m.lanes, m.queue, 0, g.queued + 1, i)
 
 
 def scheduled(m: Machine, kind: int, owner: int) -> int:
     """When the lane's next event comes, or NEVER."""
-    return int(m.lanes[lane_of(m, kind, owner)].time)
+    i = lane_of(m, kind, owner)
+    return NEVER if i == m.g[0].handled else int(m.lanes[i].time)
+
+
+@seldom
+def write_step(m: Machine, time: int, cpu: int, vcpu: int, code: int, arg: int) -> None:
+    """Write one step into the trace, in which there is room."""
+    g = m.g[0]
+    step = m.trace[g.trace_used]
+    step.time = time
+    step.cpu = cpu
+    step.vcpu = vcpu
+    step.code = code
+    step.arg = arg
+    g.trace_used += 1
 
 
 def note(m: Machine, time: int, cpu: int, vcpu: int, code: int, arg: int) -> None:
     """Write one step into the trace while there is room."""
-    g = m.g[0]
-    if g.trace_used < len(m.trace):
-        step = m.trace[g.trace_used]
-        step.time = time
-        step.cpu = cpu
-        step.vcpu = vcpu
-        step.code = code
-        step.arg = arg
-        g.trace_used += 1
+    if m.g[0].trace_used < len(m.trace):
+        write_step(m, time, cpu, vcpu, code, arg)
 
 
 def histogram_bin(ns: int) -> int:
@@ -281,7 +320,3 @@ def histogram_edges(index: int) -> tuple[int, int]:
     shift = (index >> HIST_SHIFT) - 1
     low = (index - (shift << HIST_SHIFT)) << shift
     return low, low + (1 << shift)
-
-
-RULES = (mix, uniform, quantile, cost, exponential, lane_of, schedule, scheduled, note, histogram_bin)
-"""What engine.py compiles from this module, callees first."""

@@ -363,7 +363,7 @@ def spans(steps: np.ndarray, exit_names: Sequence[str]) -> Iterator[tuple[int, i
 
 
 def simulate(scenario: Scenario, *, plain: bool | None = None) -> Run:
-    """Run a scenario. `plain=True` keeps to plain Python where numba is installed; the result is the same."""
+    """Run a scenario. `plain=True` keeps to plain Python where runs can be compiled; the result is the same."""
     checks.instance("scenario", scenario, Scenario)
     m = build.machine(scenario)
     reached = engine.advance(m, build.ns(scenario.duration_s), plain=plain)

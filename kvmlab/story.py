@@ -9,7 +9,7 @@ from typing import Any
 from kvmlab import build, checks, engine, kernels
 from kvmlab.costs import Costs, ShiftedLognormal
 from kvmlab.guest import write_timer
-from kvmlab.hrtimer import enqueue_hrtimer
+from kvmlab.hrtimer import enqueue_hrtimer, reprogram
 from kvmlab.kernels import Kernel
 from kvmlab.machine import (
     AT_ARM,
@@ -259,6 +259,7 @@ def arm(m: Machine, mode: str, deadline_ns: int, housekeeping_next_event_ns: int
     vcpu.in_handler = 0
     start = round(mean_costs().exit_transition.mean_ns)
     enqueue_hrtimer(m, 1 + len(m.pcpus) + HOUSEKEEPING_CPU, HOUSEKEEPING_CPU, start + housekeeping_next_event_ns)
+    reprogram(m, HOUSEKEEPING_CPU)
     m.programs[0].timer_ns = deadline_ns
     absolute = deadline_ns + (start if mode == "tsc_deadline" else 0)
     write_timer(m, 0, absolute if deadline_ns else NEVER, 0)

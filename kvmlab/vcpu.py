@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from kvmlab.guest import guest_resume
-from kvmlab.heap import NONE
 from kvmlab.lapic import (
     kvm_inject_apic_timer_irqs,
     kvm_lapic_restart_hv_timer,
@@ -25,6 +24,7 @@ from kvmlab.machine import (
     LANE_HV,
     LANE_VCPU,
     NEVER,
+    NONE,
     PREEMPTED,
     X_EXTERNAL_INTERRUPT,
     Machine,
@@ -190,20 +190,3 @@ def deliver_device_interrupt(m: Machine, v: int, now: int) -> None:
         send_ipi(m, v, now + cost(m, v, C_POSTED_DELIVERY))
     else:
         kvm_vcpu_kick(m, v, NONE, now)
-
-
-RULES = (
-    kvm_arch_vcpu_load,
-    move_if_asked,
-    adjust_halt_poll,
-    vcpu_block,
-    vmx_update_hv_timer,
-    vcpu_enter_guest,
-    vcpu_unblock,
-    vcpu_runs,
-    leave_guest_by_irq,
-    preempt,
-    move,
-    deliver_device_interrupt,
-)
-"""What engine.py compiles from this module, callees first."""

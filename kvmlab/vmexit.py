@@ -105,7 +105,3 @@ def count_gap(m: Machine, v: int) -> None:
     gap = vcpu.in_guest_at - vcpu.exit_at - vcpu.blocked_ns
     vcpu.lost_ns += gap
     vcpu.gap_max = max(vcpu.gap_max, gap)
-
-
-RULES = (handling_step, consume, kvm_exit, handles_exit, kvm_entry, count_gap)
-"""What engine.py compiles from this module, callees first."""

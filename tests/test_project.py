@@ -137,7 +137,7 @@ def test_commands_in_documents_are_makefile_targets(document):
 
 
 def test_import_is_light():
-    heavy = {"matplotlib", "ipywidgets", "IPython", "numba", "pandas", "kvmlab.formats", "kvmlab.explanation"}
+    heavy = {"matplotlib", "ipywidgets", "IPython", "llvmlite", "pandas", "kvmlab.formats", "kvmlab.explanation"}
     script = f"import sys, kvmlab; print(*sorted({heavy} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == ""
