@@ -14,15 +14,19 @@ from tests.browser.keyboard import panel_of, sweep
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Request
 
+    from tests.browser.server import Lab
+
 pytestmark = pytest.mark.browser
 
 LESSONS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 MINUTE = 60_000
 
+OPEN = "path => { jupyterapp.commands.execute('docmanager:open', { path }); }"
 IS_OPEN = "name => window.jupyterapp?.shell.currentWidget?.context?.path === name"
 KERNEL_READY = "() => jupyterapp.shell.currentWidget.sessionContext.ready"
 RUN_ALL = """() => {
+    delete window.lesson;
     const done = ok => { window.lesson = { ok } };
     jupyterapp.commands.execute('notebook:run-all-cells').then(() => done(true), () => done(false));
 }"""
@@ -48,29 +52,38 @@ class Complaints(list[str]):
             self.append(f"asks another machine: {request.url}")
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with browser.new_page(viewport={"width": 1280, "height": 900}) as page:
+@pytest.fixture(scope="module")
+def lab_page(browser: Browser, jupyterlab: Lab) -> Iterator[Page]:
+    """JupyterLab, loaded once: that takes longer than most lessons."""
+    with browser.new_page(viewport={"width": 1280, "height": 2000}) as page:
         page.set_default_timeout(MINUTE)
+        page.goto(f"{jupyterlab.url}/lab?token={jupyterlab.token}")
+        page.wait_for_function("window.jupyterapp")
+        page.evaluate("() => jupyterapp.restored")
+        page.evaluate("() => jupyterapp.shell.collapseLeft()")
         yield page
 
 
+@pytest.fixture
+def page(lab_page: Page, lesson: Path) -> Iterator[Page]:
+    """The lesson, opened, with its kernel ready."""
+    lab_page.evaluate(OPEN, lesson.name)
+    lab_page.wait_for_function(IS_OPEN, arg=lesson.name)
+    lab_page.evaluate(KERNEL_READY)
+    yield lab_page
+    lab_page.evaluate(SHUTDOWN)
+    lab_page.evaluate("() => jupyterapp.shell.currentWidget.dispose()")  # closed, it would ask whether to save
+
+
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
-def test_lesson_runs_without_error(lesson, page, jupyterlab):
+def test_lesson_runs_without_error(lesson, page):
     complaints = Complaints(page)
-    page.goto(jupyterlab.page(lesson.name))
-    page.wait_for_function(IS_OPEN, arg=lesson.name)
-    page.evaluate(KERNEL_READY)
-    page.evaluate("() => jupyterapp.shell.collapseLeft()")
-    try:
-        page.evaluate(RUN_ALL)
-        page.wait_for_function("window.lesson", timeout=10 * MINUTE)
-        page.wait_for_function("!document.body.innerText.includes('Loading widget...')")
-        take_screenshots(page, lesson.stem)
-        sweep_panels(page)
-        cells = [cell for cell in page.evaluate(CELLS) if cell["cell_type"] == "code" and cell["source"]]
-    finally:
-        page.evaluate(SHUTDOWN)
+    page.evaluate(RUN_ALL)
+    page.wait_for_function("window.lesson", timeout=10 * MINUTE)
+    page.wait_for_function("!document.body.innerText.includes('Loading widget...')")
+    take_screenshots(page, lesson.stem)
+    sweep_panels(page)
+    cells = [cell for cell in page.evaluate(CELLS) if cell["cell_type"] == "code" and cell["source"]]
     assert [error for cell in cells for error in errors(cell)] == []
     assert [cell["source"] for cell in cells if cell["execution_count"] is None] == [], "cells that did not run"
     assert page.get_by_text("Error displaying widget").count() == 0
@@ -102,7 +115,7 @@ def take_screenshots(page, name):
     top = screenful = 0
     while True:
         at, height, total = page.evaluate(SCROLL, top)
-        page.wait_for_timeout(300)  # cells are drawn as they scroll into view
+        page.wait_for_timeout(200)  # cells are drawn as they scroll into view
         page.screenshot(path=SCREENSHOTS / f"{name}-{screenful:02}.png")
         if at + height >= total - 1:
             return
