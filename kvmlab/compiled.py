@@ -32,7 +32,7 @@ def target() -> llvm.TargetMachine:
     """What to compile for: the CPU that this runs on, with all its instructions."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    return llvm.Target.from_default_triple().create_target_machine(
+    return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
         cpu=llvm.get_host_cpu_name(),
         features=llvm.get_host_cpu_features().flatten(),
         opt=LEVEL,

@@ -1,9 +1,9 @@
 """From the rules' Python to LLVM's language: the little Python that the rules are written in, and no more of it.
 
 A value is an int of 64 bits, a bool, a float, a machine, one of its tables, or a record in one. What a parameter and a
-result are, the rule's annotations say; a local variable is what is first assigned to it. A machine is the address of a
-list of words: address and length of each table in turn. Nothing is checked when it runs: no index leaves its table, and
-no int needs more than 64 bits.
+result are, the rule's annotations say; a local variable is what is first assigned to it. ``and`` and ``or`` tell
+whether, and not which. A machine is the address of a list of words: address and length of each table in turn. Nothing
+is checked when it runs: no index leaves its table, and no int needs more than 64 bits.
 """
 
 from __future__ import annotations
@@ -268,12 +268,14 @@ class Translation(ast.NodeVisitor):
 
     def visit_While(self, node: ast.While) -> None:
         """``while``"""
+        if node.orelse:
+            self.generic_visit(node)
         self.loop(lambda: self.as_kind(node.test, BOOL), lambda: self.statements(node.body))
 
     def visit_For(self, node: ast.For) -> None:
         """``for i in range(n)``"""
         match node:
-            case ast.For(ast.Name(name), ast.Call(ast.Name("range"), [last])):
+            case ast.For(ast.Name(name), ast.Call(ast.Name("range"), [last]), orelse=[]):
                 end = self.as_kind(last, INT)
             case _:
                 self.generic_visit(node)

@@ -158,6 +158,14 @@ def for_each(m: Machine, x: int) -> int:
     return x
 
 
+def otherwise(m: Machine, x: int) -> int:
+    while x > 0:
+        x -= 1
+    else:
+        x = 7
+    return x
+
+
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
@@ -166,6 +174,7 @@ def for_each(m: Machine, x: int) -> int:
         (stranger, "sorted(m.numbers)"),
         (wrong_kind, "machine"),
         (for_each, "LIST"),
+        (otherwise, "while x > 0"),
     ],
 )
 def test_what_cannot_be_compiled_is_refused_by_name(rule, said):
