@@ -1,7 +1,7 @@
 """The state of one simulated host: plain records that compiled and plain Python code read and write alike.
 
-Every table is an array of records (numpy structured arrays for numba; lists of objects with the same fields for plain
-Python), so ``vcpu.pending = 1`` is the same source for both. All times are integers in ns; flags are 0 or 1.
+Every table is an array of records (numpy structured arrays for machine code; lists of objects with the same fields for
+plain Python), so ``vcpu.pending = 1`` is the same source for both. All times are integers in ns; flags are 0 or 1.
 """
 
 from __future__ import annotations
