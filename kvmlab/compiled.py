@@ -19,6 +19,7 @@ from llvmlite import binding as llvm
 from kvmlab.machine import Machine
 
 LEVEL = 2
+OWN_SOURCES = (Path(__file__), Path(__file__).with_name("translate.py"))
 Compiled = Callable[[int, int], int]
 """The loop: from the address of a machine's `words` and a time to the time reached."""
 
@@ -66,10 +67,11 @@ def load(code: bytes, name: str) -> Compiled:
 
 
 def stored_at(source_digest: str) -> Path:
-    """Where the machine code for this source and this CPU is kept."""
-    parts = (source_digest, llvmlite.__version__, llvm.get_process_triple(), llvm.get_host_cpu_name())
-    text = " ".join((*parts, llvm.get_host_cpu_features().flatten()))
-    return platformdirs.user_cache_path("kvmlab") / f"engine-{hashlib.sha256(text.encode()).hexdigest()[:16]}.o"
+    """Where the machine code is kept that this source, translated in this way, comes to on this CPU."""
+    cpu = (llvmlite.__version__, llvm.get_process_triple(), llvm.get_host_cpu_name())
+    text = " ".join((source_digest, *cpu, llvm.get_host_cpu_features().flatten()))
+    digest = hashlib.sha256(text.encode() + b"".join(path.read_bytes() for path in OWN_SOURCES)).hexdigest()[:16]
+    return platformdirs.user_cache_path("kvmlab") / f"engine-{digest}.o"
 
 
 def keep(code: bytes, path: Path) -> None:

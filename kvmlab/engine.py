@@ -286,7 +286,7 @@ def compiled_run() -> Callable[[Machine, int], int]:
     """`run` as machine code, from the cache on disk when it is there."""
     from kvmlab import compiled
 
-    run_at = compiled.compiled(run, LAYOUT, source_digest(compiled))
+    run_at = compiled.compiled(run, LAYOUT, source_digest())
 
     def run_compiled(m: Machine, until: int) -> int:
         words = compiled.words(m)  # kept until the run has ended

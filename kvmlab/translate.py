@@ -108,9 +108,8 @@ class Program:
             self.untranslated.append(Translation(self, python, head))
         return self.rules[python, kinds]
 
-    @functools.cache  # noqa: B019 - a program lives as long as its translation
     def alias_tag(self, name: str) -> Any:
-        """LLVM's type-based alias mark for a place of this name."""
+        """LLVM's type-based alias mark for a place of this name; LLVM takes equal ones for one."""
         root = self.module.add_metadata(["kvmlab"])
         kind = self.module.add_metadata([name, root, ir.Constant(WORD, 0)])
         return self.module.add_metadata([kind, kind, ir.Constant(WORD, 0)])

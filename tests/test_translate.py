@@ -196,7 +196,11 @@ def test_machine_code_is_kept_and_used_again(tmp_path, monkeypatch, capsys):
         m = machine((1, 2, 3, 4))
         words = compiled.words(m)
         assert run(words.ctypes.data, 8) == loops(Machine([1, 2, 3, 4], []), 8)
+    assert compiled.stored_at("digest") == kept
     assert compiled.stored_at("other") != kept
+    (tmp_path / "translate.py").write_text("a translator that does something else")
+    monkeypatch.setattr(compiled, "OWN_SOURCES", (tmp_path / "translate.py",))
+    assert compiled.stored_at("digest") != kept
 
 
 def test_where_nothing_can_be_kept_it_says_so_and_runs(tmp_path, monkeypatch, capsys):
