@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from jupyter_client.manager import start_new_kernel
+from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 
 from tools import editions
@@ -162,8 +162,8 @@ def test_no_folder_of_somebodys_machine(path):
 @pytest.fixture(scope="module")
 def kernel():
     """One for all lessons: each forgets what the one before it has named, and loads nothing twice."""
-    manager, client = start_new_kernel(cwd=str(NOTEBOOKS))
-    client.stop_channels()
+    manager = KernelManager()
+    manager.start_kernel(cwd=str(NOTEBOOKS))
     yield manager
     manager.shutdown_kernel(now=True)
 
@@ -172,5 +172,7 @@ def test_student_edition_runs(path, tmp_path, kernel):
     """The lesson without its solutions, with every question still open."""
     lesson = nbformat.read(editions.student(path, tmp_path), as_version=4)
     lesson.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
-    NotebookClient(lesson, km=kernel, timeout=300).execute()
+    reader = NotebookClient(lesson, km=kernel, timeout=300)
+    reader.execute()
+    reader.kc.stop_channels()
     assert "not answered yet" in nbformat.writes(lesson)
