@@ -1,9 +1,9 @@
 """From the rules' Python to LLVM's language: the little Python that the rules are written in, and no more of it.
 
 A value is an int of 64 bits, a bool, a float, a machine, one of its tables, or a record in one. What a parameter and a
-result are, the rule's annotations say; a local variable is what is first assigned to it. ``and`` and ``or`` tell
-whether, and not which. A machine is the address of a list of words: address and length of each table in turn. Nothing
-is checked when it runs: no index leaves its table, and no int needs more than 64 bits.
+result are, the rule's annotations say; a local variable is what is first assigned to it. A machine is the address of a
+list of words: address and length of each table in turn. Nothing is checked when it runs: no index leaves its table, and
+no int needs more than 64 bits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kvmlab.machine import Machine
 
 @dataclass(frozen=True)
 class Kind:
-    """What a value is: "int", "bool", "float", "None", "machine", or a "table" or "record" of a certain table."""
+    """What a value is: one of those below, or a "table" or "record" of a certain table."""
 
     name: str
     table: str = ""
@@ -37,8 +37,14 @@ class Kind:
 
 
 WORD, ADDRESS = ir.IntType(64), ir.PointerType()
-LLVM_TYPES = {"int": WORD, "bool": ir.IntType(1), "float": ir.DoubleType(), "None": ir.VoidType()}
-INT, BOOL, FLOAT, NONE, MACHINE = (Kind(name) for name in ("int", "bool", "float", "None", "machine"))
+LLVM_TYPES = {
+    "int": WORD,
+    "bool": ir.IntType(1),
+    "truth": ir.IntType(1),
+    "float": ir.DoubleType(),
+    "None": ir.VoidType(),
+}
+INT, BOOL, TRUTH, FLOAT, NONE, MACHINE = map(Kind, ("int", "bool", "truth", "float", "None", "machine"))
 ANNOTATIONS = {"int": INT, "bool": BOOL, "float": FLOAT, "None": NONE, "Machine": MACHINE}
 COMPARISONS = {ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 OPERATIONS = {
@@ -151,13 +157,15 @@ class Translation(ast.NodeVisitor):
         """An int as a bool or float, a bool as an int; the same kind as it is."""
         if value.kind == kind:
             return value
+        if (value.kind, kind) == (TRUTH, BOOL):
+            return Value(BOOL, value.llvm)
         if (value.kind, kind) == (BOOL, INT):
             return Value(INT, self.builder.zext(value.llvm, WORD))
         if (value.kind, kind) == (INT, BOOL):
             return Value(BOOL, self.builder.icmp_signed("!=", value.llvm, WORD(0)))
         if (value.kind, kind) == (INT, FLOAT):
             return Value(FLOAT, self.builder.sitofp(value.llvm, kind.llvm))
-        raise NotImplementedError(f"{self.rule.__name__}: {value.kind} where {kind} should be")
+        raise NotImplementedError(f"{self.rule.__name__}: {value.kind.name} where {kind.name} should be")
 
     def as_kind(self, node: ast.expr, kind: Kind) -> Any:
         """What an expression comes to, as LLVM's value of that kind."""
@@ -386,15 +394,22 @@ class Translation(ast.NodeVisitor):
         )
 
     def visit_BoolOp(self, node: ast.BoolOp) -> Value:
-        """``a and b``, ``a or b``: a bool, whatever they are."""
-        first, *rest = node.values
-        test = self.cast(self.visit(first), BOOL)
-        if not rest:
-            return test
-        other = functools.partial(self.visit_BoolOp, ast.BoolOp(node.op, rest))
-        if isinstance(node.op, ast.And):
-            return self.choose(test.llvm, other, lambda: Value(BOOL, BOOL.llvm(0)))
-        return self.choose(test.llvm, lambda: Value(BOOL, BOOL.llvm(1)), other)
+        """``a and b``, ``a or b``: of bools a bool; of ints, whether, since which of them it is would be lost."""
+        kinds: set[Kind] = set()
+
+        def truth(values: list[ast.expr]) -> Value:
+            first, *rest = values
+            value = self.visit(first)
+            kinds.add(value.kind)
+            test = self.cast(value, BOOL)
+            if not rest:
+                return test
+            if isinstance(node.op, ast.And):
+                return self.choose(test.llvm, lambda: truth(rest), lambda: Value(BOOL, BOOL.llvm(0)))
+            return self.choose(test.llvm, lambda: Value(BOOL, BOOL.llvm(1)), lambda: truth(rest))
+
+        result = truth(node.values)
+        return result if kinds == {BOOL} else Value(TRUTH, result.llvm)
 
     def visit_Compare(self, node: ast.Compare) -> Value:
         """``a < b``, ``a in (1, 2)``"""

@@ -158,6 +158,10 @@ def for_each(m: Machine, x: int) -> int:
     return x
 
 
+def which(m: Machine, x: int) -> int:
+    return x or 7
+
+
 def otherwise(m: Machine, x: int) -> int:
     while x > 0:
         x -= 1
@@ -175,6 +179,7 @@ def otherwise(m: Machine, x: int) -> int:
         (wrong_kind, "machine"),
         (for_each, "LIST"),
         (otherwise, "while x > 0"),
+        (which, "truth where int should be"),
     ],
 )
 def test_what_cannot_be_compiled_is_refused_by_name(rule, said):
