@@ -213,12 +213,11 @@ def hrtimers_at_most(s: Scenario) -> npt.NDArray[np.int64]:
     return most
 
 
-def pcpus_of(s: Scenario, vcpus: np.ndarray) -> np.ndarray:
-    """One PCPU record a pCPU."""
-    host = s.host
+def pcpus_of(host: Host, vcpus: np.ndarray, hrtimers: npt.NDArray[np.int64]) -> np.ndarray:
+    """One PCPU record a pCPU. `hrtimers`: how many each may have queued."""
     pcpus = np.zeros(host.pcpus, PCPU)
     pcpus["index"] = np.arange(host.pcpus)
-    pcpus["base"][1:] = np.cumsum(hrtimers_at_most(s))[:-1]
+    pcpus["base"][1:] = np.cumsum(hrtimers)[:-1]
     pcpus["vcpu"] = NONE
     pcpus["vcpu"][vcpus["pcpu"]] = np.arange(len(vcpus))
     pcpus["housekeeping"][list(host.timer_housekeeping)] = 1
@@ -270,6 +269,7 @@ def machine(s: Scenario) -> Machine:
     vcpus = vcpus_of(s)
     programs, pools = programs_of(s)
     n, count = len(vcpus), s.host.pcpus
+    hrtimers = hrtimers_at_most(s)
     lanes = np.zeros((n << LANE_BITS) + count, LANE)
     lanes["time"] = NEVER
     streams = np.zeros((n + count) * STREAMS, STREAM)
@@ -279,9 +279,9 @@ def machine(s: Scenario) -> Machine:
         g=globals_of(s, n),
         vcpus=vcpus,
         programs=programs,
-        pcpus=pcpus_of(s, vcpus),
+        pcpus=pcpus_of(s.host, vcpus, hrtimers),
         timers=timers_of(s, n),
-        bases=np.zeros(hrtimers_at_most(s).sum(), np.int64),
+        bases=np.zeros(hrtimers.sum(), np.int64),
         lanes=lanes,
         queue=np.zeros(len(lanes), np.int64),
         exits=np.zeros(n * len(EXITS), EXIT),

@@ -238,6 +238,8 @@ class Translation(ast.NodeVisitor):
 
     def visit_Assign(self, node: ast.Assign) -> None:
         """``a = b``, or ``a, b = c, d``."""
+        if len(node.targets) > 1:
+            self.generic_visit(node)
         [target] = node.targets
         targets, sources = [target], [node.value]
         if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
@@ -347,6 +349,8 @@ class Translation(ast.NodeVisitor):
     def operation(self, node: ast.BinOp | ast.AugAssign, a: Value, b: Value) -> Value:
         """Arithmetic: `//` and `%` round down, as Python's do; the rules divide by positive numbers only."""
         if FLOAT in (a.kind, b.kind):
+            if type(node.op) not in FLOAT_OPERATIONS:
+                self.generic_visit(node)
             build = getattr(self.builder, FLOAT_OPERATIONS[type(node.op)])
             return Value(FLOAT, build(self.cast(a, FLOAT).llvm, self.cast(b, FLOAT).llvm))
         x, y = self.cast(a, INT).llvm, self.cast(b, INT).llvm
@@ -413,6 +417,8 @@ class Translation(ast.NodeVisitor):
 
     def visit_Compare(self, node: ast.Compare) -> Value:
         """``a < b``, ``a in (1, 2)``"""
+        if len(node.ops) > 1:
+            self.generic_visit(node)
         [op], [right] = node.ops, node.comparators
         left = self.as_kind(node.left, INT)
         if isinstance(op, ast.In):

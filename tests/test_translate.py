@@ -158,6 +158,20 @@ def for_each(m: Machine, x: int) -> int:
     return x
 
 
+def between(m: Machine, x: int) -> int:
+    return int(0 < x < 7)
+
+
+def both(m: Machine, x: int) -> int:
+    y = z = x
+    return y + z
+
+
+def share(m: Machine, x: int) -> int:
+    m.entries[0].real += float(x) / float(x)
+    return x
+
+
 def which(m: Machine, x: int) -> int:
     return x or 7
 
@@ -179,6 +193,9 @@ def otherwise(m: Machine, x: int) -> int:
         (wrong_kind, "machine"),
         (for_each, "LIST"),
         (otherwise, "while x > 0"),
+        (between, "0 < x < 7"),
+        (both, "y = z = x"),
+        (share, "float(x) / float(x)"),
         (which, "truth where int should be"),
     ],
 )
