@@ -15,7 +15,7 @@ import nbformat
 from playwright.sync_api import Locator, Page, sync_playwright
 
 from tests.browser.server import Lab, running_lab
-from tests.browser.test_lessons import IS_OPEN, KERNEL_READY, RUN_ALL
+from tests.browser.test_lessons import RUN_ALL, open_notebook
 
 PANELS = ("policy", "timer", "exits", "jitter", "housekeeping", "compare", "lab")
 USUAL = """
@@ -92,17 +92,14 @@ def first_panel(page: Page) -> list[float]:
     return [page.evaluate(START) / 1e3 for _ in range(5)]
 
 
-def open_notebook(page: Page, lab: Lab, name: str, cells: list[str]) -> None:
-    """Write a notebook and open it, with its kernel ready."""
+def open_cells(page: Page, lab: Lab, name: str, cells: list[str]) -> None:
+    """Write a notebook and open it."""
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata={"kernelspec": kernel}
     )
     nbformat.write(notebook, lab.root / name)
-    page.goto(lab.page(name))
-    page.wait_for_function(IS_OPEN, arg=name)
-    page.evaluate(KERNEL_READY)
-    page.evaluate("() => jupyterapp.shell.collapseLeft()")
+    open_notebook(page, lab, name)
 
 
 def main() -> None:
@@ -116,12 +113,12 @@ def main() -> None:
         arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
         browser = playwright.chromium.launch(executable_path=options.chromium, args=arguments)
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        open_notebook(page, lab, "first.ipynb", ["from kvmlab import panels\npanels.exits_panel()"])
+        open_cells(page, lab, "first.ipynb", ["from kvmlab import panels\npanels.exits_panel()"])
         times = first_panel(page)
         print(
             f"from a kernel's start to the first panel: median {statistics.median(times):.1f} s, max {max(times):.1f} s"
         )
-        open_notebook(page, lab, "sliders.ipynb", cells)
+        open_cells(page, lab, "sliders.ipynb", cells)
         page.evaluate(RUN_ALL)
         page.wait_for_function("window.lesson", timeout=120_000)
         print(f"{'panel':<16}{'median ms':>10}{'p95 ms':>10}")

@@ -39,6 +39,14 @@ SCROLL = """top => {
 }"""
 
 
+def open_notebook(page: Page, lab: Lab, name: str) -> None:
+    """Load JupyterLab with this notebook alone, its kernel ready."""
+    page.goto(lab.page(name))
+    page.wait_for_function(IS_OPEN, arg=name)
+    page.evaluate(KERNEL_READY)
+    page.evaluate("() => jupyterapp.shell.collapseLeft()")
+
+
 class Complaints(list[str]):
     """What went wrong in a page: its script errors, and whatever it wanted from another machine."""
 

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from tests.browser.keyboard import panel_of, press, state, sweep
-from tests.browser.test_lessons import IS_OPEN, KERNEL_READY, MINUTE, RUN_ALL, SCREENSHOTS, SHUTDOWN, Complaints
+from tests.browser.test_lessons import MINUTE, RUN_ALL, SCREENSHOTS, SHUTDOWN, Complaints, open_notebook
 
 pytestmark = pytest.mark.browser
 
@@ -25,10 +25,7 @@ def gallery(browser, jupyterlab):
     with browser.new_page(viewport={"width": 1400, "height": 1000}) as page:
         page.set_default_timeout(MINUTE)
         page.complaints = Complaints(page)
-        page.goto(jupyterlab.page("gallery.ipynb"))
-        page.wait_for_function(IS_OPEN, arg="gallery.ipynb")
-        page.evaluate(KERNEL_READY)
-        page.evaluate("() => jupyterapp.shell.collapseLeft()")
+        open_notebook(page, jupyterlab, "gallery.ipynb")
         page.evaluate(RUN_ALL)
         page.wait_for_function("window.lesson", timeout=3 * MINUTE)
         yield page
