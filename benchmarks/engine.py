@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 import kvmlab as kl
-from kvmlab import build, engine
-from kvmlab.machine import EXITS, HIST_BINS, NEVER, PLACES, Machine
+from kvmlab.engine import execute, setup
+from kvmlab.model.machine import EXITS, HIST_BINS, NEVER, PLACES, Machine
 from tests import independent
 
 SOURCE = Path(__file__).with_name("engine.c")
@@ -66,9 +66,9 @@ def counted(m: Machine) -> Counts:
 
 def kvmlab(s: kl.Scenario, plain: bool = False) -> tuple[float, Counts]:
     """CPU time in s of the event loop alone (in plain Python: with the copy of its tables), and the counts."""
-    m = build.machine(s)
+    m = setup.machine(s)
     start = time.process_time()
-    engine.advance(m, build.ns(s.duration_s), plain=plain)
+    execute.advance(m, setup.ns(s.duration_s), plain=plain)
     return time.process_time() - start, counted(m)
 
 
@@ -89,10 +89,10 @@ def c_engine(folder: Path) -> Callable[..., Any]:
 
 def c_run(function: Callable[..., Any], s: kl.Scenario) -> tuple[float, Counts]:
     """CPU time in s of the C event loop, with making its tables, and the counts."""
-    m = build.machine(s)
+    m = setup.machine(s)
     g, v, n, pcpus = m.g[0], m.vcpus, len(m.vcpus), len(m.pcpus)
     values = {
-        "n": n, "pcpus": pcpus, "until": build.ns(s.duration_s), "seed": s.seed, "policy": v["policy"][0],
+        "n": n, "pcpus": pcpus, "until": setup.ns(s.duration_s), "seed": s.seed, "policy": v["policy"][0],
         "facts": v["facts"][0], "hv_op": v["hv_op"][0], "pinned": g["hrtimer_pinned"],
         "migration": g["timer_migration"], "arm_fastpath": g["arm_fastpath"], "expiry_fastpath": g["expiry_fastpath"],
         "tsc_khz": g["tsc_khz"], "shift": g["preemption_timer_shift"], "hv_range": g["hv_range_ns"],
@@ -208,11 +208,11 @@ def resident_mib() -> float:
 def long_run(total: float) -> None:
     """Run until so many timers have expired, in tenths, and print the memory held after each."""
     s = scenario(8, 1, total / 8000)
-    m = build.machine(s)
+    m = setup.machine(s)
     print(f"\n{'expiries':>15}{'simulated s':>13}{'CPU s':>9}{'MiB':>9}")
     start = time.process_time()
     for tenth in range(11):
-        reached = engine.advance(m, max(1, round(build.ns(s.duration_s) * tenth / 10)))
+        reached = execute.advance(m, max(1, round(setup.ns(s.duration_s) * tenth / 10)))
         done = int(m.places.sum())
         seconds = time.process_time() - start
         print(f"{done:>15,}{reached / 1e9:>13,.0f}{seconds:>9.1f}{resident_mib():>9.1f}", flush=True)

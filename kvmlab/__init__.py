@@ -8,19 +8,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from kvmlab import policy
-from kvmlab.costs import Costs
-from kvmlab.example import three_guests
-from kvmlab.guests import by_guest, compare_guests
-from kvmlab.kernels import KERNELS, Kernel, history
+from kvmlab.data import history
+from kvmlab.kernels import KERNELS, Kernel
 from kvmlab.policy import VcpuFacts
-from kvmlab.run import Run, compare, simulate, to_chrome_trace, warm_up
-from kvmlab.scenario import Guest, Host, Scenario, Workload
-from kvmlab.scenario_file import read_scenario, scenario_to_toml
+from kvmlab.results.per_guest import by_guest, compare_guests
+from kvmlab.results.run import Run, compare, simulate, to_chrome_trace, warm_up
+from kvmlab.scenario.costs import Costs
+from kvmlab.scenario.example import three_guests
+from kvmlab.scenario.files import read_scenario, scenario_to_toml
+from kvmlab.scenario.scenario import Guest, Host, Scenario, Workload
 
 if TYPE_CHECKING:
-    from kvmlab import live
-    from kvmlab.explanation import Explanation, explain
-    from kvmlab.formats import (
+    from kvmlab.host import live
+    from kvmlab.host.explain import Explanation, explain
+    from kvmlab.host.formats import (
         read_any,
         read_kvm_trace,
         read_latencies,
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
         read_perf_kvm_stat,
         read_unit_test_vmexit,
     )
-    from kvmlab.recorded import check_recordings, recorded_rows, recorded_scenario
-    from kvmlab.story import Story, follow_timer
-    from kvmlab.sweeps import difference, replicate, sweep
-    from kvmlab.whatif import WhatIf, what_if
+    from kvmlab.host.recordings import check_recordings, recorded_rows, recorded_scenario
+    from kvmlab.host.what_if import WhatIf, what_if
+    from kvmlab.results.story import Story, follow_timer
+    from kvmlab.results.sweep import difference, replicate, sweep
 
 __version__ = "0.1.0"
 
@@ -77,28 +78,41 @@ __all__ = [
     "what_if",
 ]
 
-# What only some lessons need is loaded when it is first asked for.
-_LATER: dict[str, tuple[str, ...]] = {
-    "explanation": ("Explanation", "explain"),
-    "formats": tuple(name for name in __all__ if name.startswith("read_") and name != "read_scenario"),
-    "live": (),
-    "recorded": ("check_recordings", "recorded_rows", "recorded_scenario"),
-    "story": ("Story", "follow_timer"),
-    "sweeps": ("difference", "replicate", "sweep"),
-    "whatif": ("WhatIf", "what_if"),
+# What only some lessons need is loaded when it is first asked for: name -> where it stands.
+_LATER: dict[str, str] = {
+    **dict.fromkeys(("Explanation", "explain"), "host.explain"),
+    **dict.fromkeys(
+        ("read_any", "read_kvm_trace", "read_latencies", "read_latency_histogram", "read_perf_kvm_stat"), "host.formats"
+    ),
+    "read_unit_test_vmexit": "host.formats",
+    **dict.fromkeys(("check_recordings", "recorded_rows", "recorded_scenario"), "host.recordings"),
+    **dict.fromkeys(("WhatIf", "what_if"), "host.what_if"),
+    **dict.fromkeys(("Story", "follow_timer"), "results.story"),
+    **dict.fromkeys(("difference", "replicate", "sweep"), "results.sweep"),
 }
-_MODULE_OF = {name: module for module, names in _LATER.items() for name in names}
+# Modules under the names that lessons know: `from kvmlab import panels`.
+_MODULES: dict[str, str] = {
+    "formats": "host.formats",
+    "live": "host.live",
+    "costs": "scenario.costs",
+    "capstone": "lab.capstone",
+    "exercises": "lab.exercises",
+    "panels": "lab.panels",
+    "plots": "lab.plots",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Load a name of `_LATER`, or one of its modules."""
-    if name in _LATER:
-        return import_module(f"kvmlab.{name}")
-    if name not in _MODULE_OF:
+    """Load a name of `_LATER` or a module of `_MODULES`."""
+    if name in _MODULES:
+        value = import_module(f"kvmlab.{_MODULES[name]}")
+    elif name in _LATER:
+        value = getattr(import_module(f"kvmlab.{_LATER[name]}"), name)
+    else:
         raise AttributeError(f"module 'kvmlab' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"kvmlab.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER, *_MODULE_OF})
+    return sorted({*globals(), *_LATER, *_MODULES})

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import kvmlab as kl
-from kvmlab import checks, scenario_file
+from kvmlab.scenario import checks, files as scenario_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -178,7 +178,7 @@ def what_if(args: argparse.Namespace) -> int:
 
 def live(args: argparse.Namespace) -> int:
     """Run a guest on /dev/kvm and measure."""
-    from kvmlab import live as guest
+    from kvmlab.host import live as guest
 
     if args.check:
         if reason := guest.available():
@@ -229,7 +229,7 @@ def convert(args: argparse.Namespace) -> int:
 
 def chrome_text(told: Any) -> str:
     """The timeline of an explanation as Chrome trace JSON."""
-    from kvmlab.formats import write_chrome_trace
+    from kvmlab.results.chrome_trace import write_chrome_trace
 
     return json.dumps(plain(write_chrome_trace(told.timeline)), allow_nan=False)
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _PACKAGE = Path(__file__).resolve().parent
 INSTALLED = _PACKAGE / "data"
@@ -28,3 +33,11 @@ def path(*parts: str) -> Path:
             f" (installed package: {INSTALLED}, checkout: {CHECKOUT})"
         )
     return found
+
+
+def history() -> pd.DataFrame:
+    """The patch history, oldest first: one row a patch, columns as in data/patches.toml."""
+    import pandas as pd
+
+    with path("patches.toml").open("rb") as file:
+        return pd.DataFrame(tomllib.load(file)["patch"])

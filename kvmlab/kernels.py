@@ -5,16 +5,10 @@ Sources: lapic.c, vmx.c, x86.c, hrtimer.c and sched/core.c of the releases named
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from kvmlab import checks, data, policy
+from kvmlab import policy
 from kvmlab.policy import Policy
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FASTPATH_NEVER, FASTPATH_HV_ONLY, FASTPATH_ALWAYS = 0, 1, 2
 """When a TSC-deadline write takes the fast path: never, only if the hv timer may be used, always."""
@@ -98,43 +92,3 @@ def find(kernel: str | Kernel) -> Kernel:
     if not isinstance(kernel, str) or kernel not in KERNELS:
         raise ValueError(f"kernel: {kernel!r} is not known; allowed: {', '.join(KERNELS)}")
     return KERNELS[kernel]
-
-
-def variant(base: Kernel, choice: str | Kernel | Policy) -> Kernel:
-    """A kernel to compare: by its name, or a policy (its function or its name) put into `base`'s machinery."""
-    if isinstance(choice, Kernel):
-        return choice
-    if isinstance(choice, str):
-        if choice in policy.POLICIES:
-            return base.with_policy(choice, policy.POLICIES[choice])
-        if choice in KERNELS:
-            return KERNELS[choice]
-        raise ValueError(
-            f"kernel or policy: {choice!r} is not known; allowed: {', '.join([*KERNELS, *policy.POLICIES])}"
-        )
-    if not isinstance(choice, Callable):  # type: ignore[arg-type]
-        raise ValueError(f"kernel or policy: {choice!r} is neither a name, a Kernel nor a function of VcpuFacts")
-    return base.with_policy(getattr(choice, "__name__", "policy"), choice)
-
-
-def variants(base: Kernel, choices: str | Kernel | Policy | Iterable[str | Kernel | Policy]) -> dict[str, Kernel]:
-    """Several kernels to compare, by name: each as `variant` takes it, or one alone; duplicates go."""
-    if isinstance(choices, str | Kernel) or callable(choices):
-        choices = (choices,)
-    kind = "names of kernels or policies, Kernels, or functions of VcpuFacts"
-    several = checks.several("kernels_or_policies", choices, kind)
-    chosen = list(dict.fromkeys(variant(base, choice) for choice in several))
-    return dict(zip(numbered([kernel.name for kernel in chosen]), chosen, strict=True))
-
-
-def numbered(names: Sequence[str]) -> list[str]:
-    """The names, told apart: of several policies called <lambda> the second is "<lambda> 2"."""
-    return [f"{name} {names[:i].count(name) + 1}" if name in names[:i] else name for i, name in enumerate(names)]
-
-
-def history() -> pd.DataFrame:
-    """The patch history, oldest first: one row a patch, columns as in data/patches.toml."""
-    import pandas as pd
-
-    with data.path("patches.toml").open("rb") as file:
-        return pd.DataFrame(tomllib.load(file)["patch"])

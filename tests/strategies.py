@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings, strategies as st
 
 import kvmlab as kl
 from kvmlab import kernels, policy
-from kvmlab.costs import Costs, ShiftedLognormal
+from kvmlab.scenario.costs import Costs, ShiftedLognormal
 
 # The engine may have to be compiled within the first example, hence no deadline. A fixed set of examples unless
 # KVMLAB_HYPOTHESIS=random asks for others: a run of the suite says the same twice.

@@ -9,18 +9,18 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
 import kvmlab as kl
-from kvmlab import cli, data, live
-from kvmlab.scenario_file import presets
+from kvmlab import cli, data
+from kvmlab.host import live
+from kvmlab.scenario.files import presets
+from tests.places import README
 
 NOT_HERE = live.available()
 needs_kvm = pytest.mark.skipif(NOT_HERE is not None, reason=f"no live guest here: {NOT_HERE}")
-README = Path(__file__).parent.parent / "README.md"
 QUICK = ("--set", "duration_s=0.05")
 TRACE = data.path("recorded", "vmx-6.1-rev1-posted.trace.txt")
 TABLE = data.path("recorded", "perf-kvm-stat.pi1_all.txt")

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from kvmlab import costs, data
+from kvmlab import data
+from kvmlab.model.machine import STEPS
+from kvmlab.scenario import costs
 
 STATUSES = {"fitted", "published", "derived", "memory", "assumption"}
 ROLES = {"prequel", "revision", "machinery", "after", "proposal"}
@@ -64,7 +66,7 @@ def test_the_installed_folder_comes_first(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_there_is_one_cost_entry_a_step() -> None:
-    assert list(COSTS) == list(costs.STEPS)
+    assert list(COSTS) == list(STEPS)
 
 
 @each_cost

@@ -6,6 +6,7 @@ import pytest
 
 import kvmlab as kl
 from kvmlab import kernels, policy
+from kvmlab.scenario.variants import variant
 
 # pinned hrtimers, arm fast path, expiry fast path, re-arm after every block, advance rule, nearest housekeeping CPU
 MACHINERY = {
@@ -120,20 +121,20 @@ def test_with_policy_keeps_the_machinery():
 )
 def test_a_variant_is_another_policy_in_the_same_machinery(choice, name, rule):
     base = kl.KERNELS["v5.2"]
-    kernel = kernels.variant(base, choice)
+    kernel = variant(base, choice)
     assert (kernel.name, machinery(kernel)) == (name, machinery(base))
     assert kernel.policy is (rule or choice)
 
 
 def test_a_variant_may_be_another_kernel():
-    assert kernels.variant(kl.KERNELS["v5.2"], "v6.18") is kl.KERNELS["v6.18"]
-    assert kernels.variant(kl.KERNELS["v5.2"], kl.KERNELS["v5.3"]) is kl.KERNELS["v5.3"]
+    assert variant(kl.KERNELS["v5.2"], "v6.18") is kl.KERNELS["v6.18"]
+    assert variant(kl.KERNELS["v5.2"], kl.KERNELS["v5.3"]) is kl.KERNELS["v5.3"]
 
 
 @pytest.mark.parametrize("choice", ["rev4", "", 5, None, ["rev1"]])
 def test_what_is_no_variant_is_named(choice):
     with pytest.raises(ValueError, match="kernel or policy: ") as caught:
-        kernels.variant(kl.KERNELS["v5.2"], choice)
+        variant(kl.KERNELS["v5.2"], choice)
     assert repr(choice) in str(caught.value)
 
 

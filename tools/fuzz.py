@@ -1,4 +1,4 @@
-"""Fuzz every reader of kvmlab.formats, and kvmlab.explain: a table, or a ValueError that names a line; nothing else.
+"""Fuzz every reader of recordings, and kvmlab.explain: a table, or a ValueError that names a line; nothing else.
 
     python tools/fuzz.py [seconds] [target ...]
 
@@ -44,7 +44,7 @@ EXAMPLES = {
 def readers() -> dict[str, Callable[[str], object]]:
     """Every target: a function of text."""
     import kvmlab
-    from kvmlab import formats, whatif
+    from kvmlab.host import formats, what_if as whatif
 
     def explained(text: str) -> object:
         explanation = kvmlab.explain(text)
@@ -76,7 +76,7 @@ def fuzz_one(target: str, arguments: list[str]) -> None:
     import atheris
 
     with atheris.instrument_imports(
-        include=["kvmlab.formats", "kvmlab.tracker", "kvmlab.explanation", "kvmlab.inference"]
+        include=["kvmlab.host.formats", "kvmlab.host.timers", "kvmlab.host.explain", "kvmlab.host.inference"]
     ):
         read = readers()[target]
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+from tests.places import NOTEBOOKS
 
 
 class Lab(NamedTuple):

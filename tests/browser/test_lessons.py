@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.browser.keyboard import panel_of, sweep
+from tests.places import NOTEBOOKS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Request
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-LESSONS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+LESSONS = sorted(NOTEBOOKS.glob("*.ipynb"))
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 MINUTE = 60_000
 

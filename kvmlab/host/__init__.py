@@ -1,0 +1,1 @@
+"""A real host: readers of its recordings, explanations, predictions, and live measurements."""

@@ -1,0 +1,66 @@
+"""Which of the formats a text is in, and the reader for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from kvmlab.host.formats import latencies
+from kvmlab.host.formats.events import read_kvm_trace
+from kvmlab.host.formats.latencies import latency_tool, read_latencies
+from kvmlab.host.formats.lines import open_source
+from kvmlab.host.formats.messages import TRACE_CMD_HEAD, TRACER, is_event_line
+from kvmlab.host.formats.perf_stat import is_perf_line, read_perf_kvm_stat
+from kvmlab.host.formats.unit_tests import is_unit_test_row, read_unit_test_vmexit
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PERF, TRACE, VMEXIT = "perf kvm stat", "kvm trace", "vmexit"
+READERS: dict[str, Callable[..., pd.DataFrame]] = {
+    PERF: read_perf_kvm_stat,
+    TRACE: read_kvm_trace,
+    latencies.CYCLICTEST: read_latencies,
+    latencies.RTLA: read_latencies,
+    latencies.TSCDEADLINE: read_latencies,
+    VMEXIT: read_unit_test_vmexit,
+}
+"""Every kind of text, and its reader."""
+
+
+def kind_of(line: str) -> str | None:
+    """What a text is that has this line; None where the line does not tell."""
+    text = line.strip()
+    if TRACER.match(text) or is_event_line(line) or TRACE_CMD_HEAD.fullmatch(text):
+        return TRACE
+    if is_perf_line(text):
+        return PERF
+    if tool := latency_tool(text):
+        return tool
+    return VMEXIT if is_unit_test_row(text) else None
+
+
+def sniff(text_or_path: str | os.PathLike[str]) -> str:
+    """What a text is, by its first line that tells: one of `READERS`.
+
+    Raises ValueError for a text that is none of them, or no text; FileNotFoundError for a Path that does not exist.
+    """
+    with closing(open_source(text_or_path)) as source:
+        first: tuple[int, str] | None = None
+        for number, line in source.lines():
+            if kind := kind_of(line):
+                return kind
+            first = first or ((number, line) if line.strip() else None)
+        raise source.refuse(*(first or (1, "")), f"one of: {', '.join(READERS)}")
+
+
+def read_any(text_or_path: str | os.PathLike[str], **options: Any) -> tuple[str, pd.DataFrame]:
+    """What a text or file is, and its table: (kind, table), the kind one of `READERS`.
+
+    `options` go to the reader (`read_perf_kvm_stat`: table; `read_kvm_trace`: limit; `read_latencies`: unit, bucket,
+    tsc_ghz; `read_unit_test_vmexit`: tsc_ghz). Errors as theirs.
+    """
+    kind = sniff(text_or_path)
+    return kind, READERS[kind](text_or_path, **options)

@@ -1,0 +1,143 @@
+"""The last exercise of the course: a policy of the reader's own against the others, on given and on drawn hosts.
+
+What is compared is guest time lost to exits. A policy's *regret* on a guest is how much more that guest lost than under
+the best policy of the table, in us a second and vCPU: 0 is best.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from kvmlab.kernels import KERNELS
+from kvmlab.policy import POLICIES, Policy
+from kvmlab.results.per_guest import compare_guests
+from kvmlab.scenario import checks, variants
+from kvmlab.scenario.example import three_guests
+from kvmlab.scenario.scenario import HOUSEKEEPING_LOADS, Guest, Host, Scenario, Workload
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MACHINERY = "v5.18"
+"""Whose machinery all policies run in."""
+DURATION_S = 0.5
+MOST_DRAWN = 100
+
+GIVEN: Mapping[str, Callable[[], Scenario]] = {
+    "three guests": lambda: three_guests(MACHINERY),
+    "quiet housekeeping CPUs": lambda: three_guests(MACHINERY, **{"host.housekeeping": "idle"}),
+    "no nohz_full, parameter forced": lambda: three_guests(
+        MACHINERY, **{"host.nohz_full": False, "host.pi_inject_timer": True}
+    ),
+    "HLT left to a guest on housekeeping CPUs": lambda: halts_on_housekeeping(),
+    "MWAIT left to the guest, posting off": lambda: three_guests(
+        MACHINERY, **{"guest.mwait_in_guest": True, "host.pi_inject_timer": False}
+    ),
+    "AMD": lambda: three_guests(MACHINERY, **{"host.vendor": "amd"}),
+}
+"""The given scenarios."""
+
+
+def halts_on_housekeeping() -> Scenario:
+    """The running example, with HLT left to the ordinary guest, too (QEMU's cpu-pm=on where MWAIT is switched off)."""
+    running = three_guests(MACHINERY)
+    *others, ordinary = running.guests
+    return running.replace(guests=(*others, replace(ordinary, hlt_in_guest=True)))
+
+
+def held_scenarios() -> dict[str, Scenario]:
+    """The given scenarios by name, each half a second long."""
+    return {name: make().replace(duration_s=DURATION_S, trace_steps=0) for name, make in GIVEN.items()}
+
+
+def drawn_guest(draw: random.Random, name: str, cpus: tuple[int, ...]) -> Guest:
+    """A guest on these pCPUs that polls, or works in bursts; what exits and how it waits is drawn, too."""
+    polls = draw.random() < 0.4
+    hlt, mwait = draw.choice([(False, False), (False, False), (True, False), (True, True)])
+    bursts: dict[str, Any] = {"busy_us": draw.choice([100, 300, 1000]), "idle_us": draw.choice([50, 200])}
+    workload = Workload(
+        tick_hz=draw.choice([250, 1000]),
+        waits_by="mwait" if mwait else "hlt",
+        nohz_idle=False,
+        device_irq_hz=draw.choice([0, 200, 1000]),
+        **({} if polls else bursts),
+    )
+    return Guest(len(cpus), cpus, workload, hlt_in_guest=hlt, mwait_in_guest=mwait, name=name)
+
+
+def drawn_scenario(draw: random.Random) -> Scenario:
+    """A host with two to four guests, each on isolated or on housekeeping pCPUs."""
+    guests = draw.randint(2, 4)
+    isolated = draw.randint(1, guests)  # of the guests, the first so many
+    chores = draw.choice([1, 2])
+    first = chores + 2 * (guests - isolated)
+    host = Host(
+        pcpus=chores + 2 * guests,
+        isolated=tuple(range(first, first + 2 * isolated)),
+        housekeeping=draw.choice(HOUSEKEEPING_LOADS),
+        housekeeping_timer_us=draw.choice([100, 500]),
+        loaded=tuple(range(chores)),
+        hz=draw.choice([250, 1000]),
+    )
+    places = [*range(first, first + 2 * isolated), *range(chores, first)]
+    return Scenario(
+        host,
+        tuple(drawn_guest(draw, f"guest {i}", tuple(places[2 * i : 2 * i + 2])) for i in range(guests)),
+        kernel=MACHINERY,  # type: ignore[arg-type]
+        duration_s=DURATION_S,
+        seed=draw.randrange(1 << 32),
+        trace_steps=0,
+    )
+
+
+def drawn_scenarios(seed: int, count: int = 6) -> dict[str, Scenario]:
+    """Scenarios drawn at random, by name: one seed, one set. ValueError names what does not fit."""
+    draw = random.Random(checks.whole("seed", seed, 0, (1 << 32) - 1))
+    return {f"drawn {i}": drawn_scenario(draw) for i in range(1, 1 + checks.whole("count", count, 1, MOST_DRAWN))}
+
+
+def verdicts(policies: Iterable[str | Policy], scenarios: Mapping[str, Scenario]) -> pd.DataFrame:
+    """Guest by guest: who fires its timers, what it loses, and the regret of each policy.
+
+    Index: scenario, guest, kernel (the policy's name). Columns as in `kvmlab.by_guest`, and regret (lost us above the
+    best policy of this table for that guest).
+    """
+    import pandas as pd
+
+    chosen = list(variants.variants(KERNELS[MACHINERY], policies).values())
+    checks.instance("scenarios", scenarios, Mapping)
+    if not scenarios:
+        raise ValueError("scenarios: {} does not fit; allowed: at least one Scenario by name")
+    table = pd.concat({name: compare_guests(s, chosen) for name, s in scenarios.items()}, names=["scenario"])
+    best = table.groupby(level=["scenario", "guest"], sort=False)["lost us"].transform("min")
+    return table.assign(regret=table["lost us"] - best)
+
+
+def leaderboard(
+    policies: Iterable[str | Policy] = tuple(POLICIES), scenarios: Mapping[str, Scenario] | None = None
+) -> pd.DataFrame:
+    """Policies in order of mean regret, least first; the given scenarios unless others are passed.
+
+    Index: policy. Columns: mean regret and worst regret (us of guest time a second and vCPU, over all guests),
+    hurt most (the guest with the worst regret and its scenario), deadline exits (mean, a second and vCPU), p99 us
+    (mean over guests).
+    """
+    import pandas as pd
+
+    table = verdicts(policies, held_scenarios() if scenarios is None else scenarios)
+    groups = table.groupby(level="kernel", sort=False)
+    worst = groups["regret"].idxmax()
+    board = pd.DataFrame(
+        {
+            "mean regret": groups["regret"].mean(),
+            "worst regret": groups["regret"].max(),
+            "hurt most": [f"{guest} ({scenario})" for scenario, guest, _ in worst],
+            "deadline exits": groups["deadline exits"].mean(),
+            "p99 us": groups["p99 us"].mean(),
+        }
+    )
+    board.loc[board["worst regret"] == 0, "hurt most"] = "nobody"
+    return board.rename_axis("policy").sort_values(["mean regret", "worst regret"], kind="stable")

@@ -1,0 +1,44 @@
+"""Figures of the lessons: each is drawn once, and shows itself with a sentence that says what is to be seen.
+
+One colour, one marker and one hatch a revision, in every figure (`REVISIONS`); every number says whether it is
+published, recorded, simulated or the reader's own (`ORIGINS`). Nothing here touches pyplot or its global state.
+"""
+
+from kvmlab.lab.plots.exits import by_guest, exits_by_reason
+from kvmlab.lab.plots.latency import latencies, longest_exit
+from kvmlab.lab.plots.picture import (
+    KERNEL_REVISIONS,
+    REVISIONS,
+    SMALL,
+    Picture,
+    microseconds,
+    names_of,
+    revision,
+    style_of,
+)
+from kvmlab.lab.plots.policies import RevisionView, policy_grid, revision_view
+from kvmlab.lab.plots.ranges import ranges
+from kvmlab.lab.plots.recordings import offload, recorded_against_predicted
+from kvmlab.lab.plots.timeline import timelines
+
+__all__ = [
+    "KERNEL_REVISIONS",
+    "REVISIONS",
+    "SMALL",
+    "Picture",
+    "RevisionView",
+    "by_guest",
+    "exits_by_reason",
+    "latencies",
+    "longest_exit",
+    "microseconds",
+    "names_of",
+    "offload",
+    "policy_grid",
+    "ranges",
+    "recorded_against_predicted",
+    "revision",
+    "revision_view",
+    "style_of",
+    "timelines",
+]

@@ -1,0 +1,82 @@
+"""Whom a policy helps and whom it hurts: a run's figures guest by guest, as rates, so that guests can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kvmlab.kernels import Kernel
+from kvmlab.model.machine import (
+    AT_HV,
+    AT_KICKED,
+    AT_NOT_IN_GUEST,
+    AT_OWN,
+    AT_POSTED,
+    HIST_BINS,
+    PLACES,
+    X_HLT,
+    X_MSR_WRITE,
+)
+from kvmlab.policy import Policy
+from kvmlab.results.run import Run, percentile, simulate
+from kvmlab.scenario.scenario import Scenario
+from kvmlab.scenario.variants import numbered, variants
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DEADLINE_EXITS = (AT_HV, AT_OWN, AT_KICKED)
+"""Expiries that cost the vCPU an exit: by the preemption timer, by an hrtimer at home, by a kick."""
+
+
+def guest_row(run: Run, vcpus: slice) -> dict[str, float]:
+    """The figures of one guest, whose vCPUs these are."""
+    machine = run.machine
+    count = run.exit_rows["count"][vcpus]
+    places = machine.places.reshape(-1, len(PLACES))[vcpus].sum(axis=0)
+    seconds = len(count) * max(1, run.duration_ns) / 1e9
+    bins = machine.histogram.reshape(-1, HIST_BINS)[vcpus].sum(axis=0)
+    largest = int(machine.vcpus["lat_max"][vcpus].max())
+    return {
+        "exits": count.sum() / seconds,
+        "arm exits": count[:, X_MSR_WRITE].sum() / seconds,
+        "deadline exits": sum(places[place] for place in DEADLINE_EXITS) / seconds,
+        "HLT exits": count[:, X_HLT].sum() / seconds,
+        "posted": places[AT_POSTED] / seconds,
+        "not in guest": places[AT_NOT_IN_GUEST] / seconds,
+        "lost us": machine.vcpus["lost_ns"][vcpus].sum() / 1e3 / seconds,
+        "p50 us": percentile(bins, 0.5, largest) / 1e3,
+        "p99 us": percentile(bins, 0.99, largest) / 1e3,
+    }
+
+
+def by_guest(run: Run) -> pd.DataFrame:
+    """One row a guest (index `guest`), per vCPU and second.
+
+    Columns: exits (of any reason), arm exits (MSR_WRITE; without APICv the EOIs are among them), deadline exits
+    (expiries that took the vCPU out of the guest), HLT exits, posted (expiries posted to a vCPU in guest mode), not
+    in guest (expiries that found it blocked, preempted or in the host), lost us (guest time lost to exits, us),
+    p50 us and p99 us (deadline -> guest handler, us; NaN for a guest without a timer interrupt).
+    """
+    import pandas as pd
+
+    guests = run.scenario.guests
+    ends = np.cumsum([guest.vcpus for guest in guests])
+    rows = [guest_row(run, slice(end - guest.vcpus, end)) for guest, end in zip(guests, ends, strict=True)]
+    return pd.DataFrame(rows, index=pd.Index(numbered([guest.name for guest in guests]), name="guest"))
+
+
+def compare_guests(scenario: Scenario, kernels_or_policies: Iterable[str | Kernel | Policy]) -> pd.DataFrame:
+    """Run one scenario under several kernels or policies (as `kvmlab.compare` takes them): whom does which help?
+
+    Index: guest and kernel, guests in the scenario's order. Columns as in `by_guest`.
+    """
+    import pandas as pd
+
+    chosen = variants(scenario.kernel, kernels_or_policies)
+    tables = {name: by_guest(simulate(scenario.replace(kernel=kernel))) for name, kernel in chosen.items()}
+    table = pd.concat(tables, names=["kernel"]).swaplevel()
+    guests = list(dict.fromkeys(table.index.get_level_values("guest")))
+    return table.reindex(pd.MultiIndex.from_product([guests, list(tables)], names=["guest", "kernel"]))

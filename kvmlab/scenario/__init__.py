@@ -1,0 +1,1 @@
+"""What is simulated: host, guests, workload, costs."""
