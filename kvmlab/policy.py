@@ -6,7 +6,10 @@ whether the VMX preemption timer may be used (`can_use_hv_timer`), and, at expir
 
 from __future__ import annotations
 
+import ast
+import inspect
 import itertools
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -54,6 +57,8 @@ def rev3(v: VcpuFacts) -> bool:
 
 
 POLICIES: dict[str, Policy] = {"before": before, "rev1": rev1, "rev2": rev2, "rev3": rev3}
+REVISIONS = tuple(POLICIES)
+"""The names of the policies, oldest first."""
 
 
 def find(name: str) -> Policy:
@@ -108,6 +113,64 @@ class Table:
 
     def __call__(self, v: VcpuFacts) -> bool:
         return bool(self.bits >> index(v) & 1)
+
+
+class Term(NamedTuple):
+    """One of the conditions that a predicate joins by ``&&``."""
+
+    text: str
+    """The condition as C writes it, in the words of `VcpuFacts`: ``!housekeeping_cpu``."""
+    holds: Policy
+    """Whether it holds for given facts."""
+
+
+def terms(policy: Policy) -> tuple[Term, ...]:
+    """Split the predicate of `policy` into the terms that its ``return`` joins by ``and``.
+
+    A function that is more than one ``return``, or whose source is not there, is a single term: ``name(vcpu)``.
+
+    >>> [term.text for term in terms(rev2)]
+    ['pi_inject_timer', 'apicv_active', '!housekeeping_cpu']
+    """
+    function = _source_of(policy)
+    if function is not None and len(function.args.args) == 1:
+        *documentation, last = function.body
+        if isinstance(last, ast.Return) and last.value and all(isinstance(each, ast.Expr) for each in documentation):
+            value = last.value
+            joined = value.values if isinstance(value, ast.BoolOp) and isinstance(value.op, ast.And) else [value]
+            return tuple(_term(each, function.args.args[0].arg, policy) for each in joined)
+    return (Term(f"{getattr(policy, '__name__', 'policy')}(vcpu)", policy),)
+
+
+def _source_of(policy: Policy) -> ast.FunctionDef | None:
+    """Parse the source of a policy; None if there is none, or if it is no ``def``."""
+    try:
+        [tree] = ast.parse(textwrap.dedent(inspect.getsource(policy))).body
+    except (OSError, TypeError, SyntaxError, ValueError):
+        return None
+    return tree if isinstance(tree, ast.FunctionDef) else None
+
+
+def _term(node: ast.expr, argument: str, policy: Policy) -> Term:
+    """Make a term of one operand of a policy's ``and``; names other than its argument are those of its module."""
+    code = compile(ast.Expression(node), "<term>", "eval")
+    names = getattr(policy, "__globals__", {})
+    return Term(_as_c(node, argument), lambda facts: bool(eval(code, names, {argument: facts})))
+
+
+def _as_c(node: ast.expr, argument: str) -> str:
+    """Write a condition on `argument` as C does."""
+    match node:
+        case ast.Attribute(ast.Name(name), fact) if name == argument:
+            return fact
+        case ast.UnaryOp(ast.Not(), operand):
+            return f"!{_as_c(operand, argument)}"
+        case ast.BoolOp(op, values):
+            sign = " && " if isinstance(op, ast.And) else " || "
+            return f"({sign.join(_as_c(each, argument) for each in values)})"
+        case ast.Constant(bool() as value):
+            return str(value).lower()
+    return ast.unparse(node)
 
 
 def truth_table(policy: Policy) -> pd.DataFrame:

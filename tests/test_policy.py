@@ -1,10 +1,12 @@
 """The policies against the boolean algebra of the kernel sources and of the mails, over every input."""
 
 import itertools
+import re
 
 import pytest
 
 from kvmlab import policy
+from kvmlab.data import history
 from kvmlab.policy import VcpuFacts
 
 INPUTS = [VcpuFacts(*bits) for bits in itertools.product((False, True), repeat=5)]
@@ -153,3 +155,45 @@ def test_0_and_1_are_answers():
 def test_an_unknown_policy_lists_the_known_ones(name):
     with pytest.raises(ValueError, match=r"policy: .*allowed: before, rev1, rev2, rev3"):
         policy.find(name)
+
+
+# --- the text of the predicates ---------------------------------------------------------------------------------------
+
+C_WORDS = {
+    "apicv_active": "kvm_vcpu_apicv_active(vcpu)",
+    "housekeeping_cpu": "housekeeping_cpu(vcpu->cpu, HK_FLAG_TIMER)",
+    "mwait_in_guest": "kvm_mwait_in_guest(vcpu->kvm)",
+    "hlt_in_guest": "kvm_hlt_in_guest(vcpu->kvm)",
+}
+
+
+@pytest.mark.parametrize("name", ["rev1", "rev2", "rev3"])
+def test_the_quoted_patches_state_these_predicates(name):
+    text = " && ".join(term.text for term in policy.terms(policy.POLICIES[name]))
+    for fact, words in C_WORDS.items():
+        text = re.sub(rf"\b{fact}\b", words, text)
+    assert history().set_index("id").loc[name, "predicate"] == text
+
+
+@pytest.mark.parametrize("rule", policy.POLICIES.values())
+def test_a_predicate_holds_where_all_its_terms_hold(rule):
+    for facts in policy.every_input():
+        assert all(term.holds(facts) for term in policy.terms(rule)) == rule(facts)
+
+
+def test_terms_of_a_reader_s_policy():
+    def mine(facts):
+        """With a docstring."""
+        return facts.apicv_active and not (facts.mwait_in_guest and facts.hlt_in_guest) and True
+
+    def long(facts):
+        answer = facts.apicv_active
+        return answer
+
+    assert [term.text for term in policy.terms(mine)] == [
+        "apicv_active",
+        "!(mwait_in_guest && hlt_in_guest)",
+        "true",
+    ]
+    assert [term.text for term in policy.terms(long)] == ["long(vcpu)"]
+    assert policy.terms(policy.Table(1 << 31))[0].holds(VcpuFacts(True, True, True, True, True))

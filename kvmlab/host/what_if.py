@@ -19,7 +19,7 @@ from kvmlab import kernels
 from kvmlab.host.explain import SVM_EXITS, Explanation, explain, fate
 from kvmlab.host.timers import HLT_EXITS, IRQ_EXITS, MWAIT_EXITS, TMICT, WRITE_EXITS
 from kvmlab.kernels import Kernel
-from kvmlab.policy import Policy
+from kvmlab.policy import REVISIONS, Policy
 from kvmlab.results.run import Run, simulate
 from kvmlab.scenario import checks
 from kvmlab.scenario.costs import Costs, PublishedRow, ShiftedLognormal, fit
@@ -29,7 +29,6 @@ from kvmlab.scenario.variants import variant
 if TYPE_CHECKING:
     import pandas as pd
 
-REVISIONS = ("before", "rev1", "rev2", "rev3")
 MORE_THAN_TICKS_HZ = 2000
 """More hrtimers a second than a CPU's tick makes (CONFIG_HZ is 1000 at most)."""
 FEW_SAMPLES = 10

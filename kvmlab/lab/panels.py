@@ -24,13 +24,12 @@ from kvmlab.lab.plots import names_of
 from kvmlab.lab.plots.picture import image_html, small_png
 from kvmlab.lab.widgets import Choice, Control, Screen, Slider
 from kvmlab.model.machine import EXITS, TIMER_MODES
-from kvmlab.policy import Policy, VcpuFacts
+from kvmlab.policy import REVISIONS, Policy, VcpuFacts
 from kvmlab.results.run import Run, simulate
 from kvmlab.results.story import PCPUS, VCPU_STATES, Story, follow_timer
 from kvmlab.scenario.scenario import HOUSEKEEPING_LOADS, Guest, Host, Scenario, Workload
 from kvmlab.scenario.variants import variant
 
-REVISIONS = ("before", "rev1", "rev2", "rev3")
 MACHINERY = "v5.18"
 """The panels change the policy only; everything else is this kernel's."""
 MAX_EXPIRIES = 6_000
@@ -154,22 +153,6 @@ def checkbox(label: str, value: bool) -> widgets.Checkbox:
 
 # --- the policies -----------------------------------------------------------------------------------------------------
 
-TERMS: dict[str, tuple[tuple[str, Callable[[VcpuFacts], bool]], ...]] = {
-    "before": (("false", lambda v: False),),
-    "rev1": (("pi_inject_timer", lambda v: v.pi_inject_timer), ("apicv_active", lambda v: v.apicv_active)),
-    "rev2": (
-        ("pi_inject_timer", lambda v: v.pi_inject_timer),
-        ("apicv_active", lambda v: v.apicv_active),
-        ("!housekeeping_cpu", lambda v: not v.housekeeping_cpu),
-    ),
-    "rev3": (
-        ("pi_inject_timer", lambda v: v.pi_inject_timer),
-        ("apicv_active", lambda v: v.apicv_active),
-        ("(mwait_in_guest || hlt_in_guest)", lambda v: v.mwait_in_guest or v.hlt_in_guest),
-    ),
-}
-"""The terms of each predicate, joined by &&."""
-
 
 def term_html(text: str, holds: bool) -> str:
     """One term: true or false by sign, word and colour."""
@@ -182,7 +165,7 @@ def policy_row(name: str, facts: VcpuFacts, hv_timer: bool) -> tuple[bool, bool,
     """One revision's decision: may post, may use the preemption timer, and its row of the table."""
     can_post = policies.POLICIES[name](facts)
     can_hv = policies.can_use_hv_timer(facts, can_post, hv_timer)
-    terms = " && ".join(term_html(text, holds(facts)) for text, holds in TERMS[name])
+    terms = " && ".join(term_html(text, holds(facts)) for text, holds in policies.terms(policies.POLICIES[name]))
     answers = "".join(f"<td>{'yes' if answer else 'no'}</td>" for answer in (can_post, can_hv))
     return can_post, can_hv, f"<tr><th scope='row'>{name}</th><td>{terms}</td>{answers}</tr>"
 

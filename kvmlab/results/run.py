@@ -25,14 +25,15 @@ from kvmlab.model.machine import (
 from kvmlab.model.trace import FAST, NAMES, T_ENTRY, T_EXIT, T_EXPIRED_POSTED, T_HANDLER, T_HRTIMER_INTERRUPT
 from kvmlab.policy import Policy
 from kvmlab.results import stats
+from kvmlab.results.stats import PERCENTILES
 from kvmlab.scenario import checks
+from kvmlab.scenario.interval import Interval
 from kvmlab.scenario.scenario import Scenario
 from kvmlab.scenario.variants import numbered, variants
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PERCENTILES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
 SHARES = tuple(PERCENTILES.values())
 
 
@@ -309,13 +310,13 @@ def percentile(bins: np.ndarray, share: float, largest: int) -> float:
     return float(min((low + high - 1) / 2, largest))
 
 
-def percentile_interval(bins: np.ndarray, share: float, value: float, confidence: float) -> stats.Interval:
+def percentile_interval(bins: np.ndarray, share: float, value: float, confidence: float) -> Interval:
     """A percentile of a histogram with its error."""
     n = int(bins.sum())
     first, last = stats.rank_interval(n, share, confidence)
     low = histogram_edges(stats.bin_of_rank(bins, first))[0] if first > 0 else float("nan")
     high = histogram_edges(stats.bin_of_rank(bins, last))[1] if last <= n else float("nan")
-    return stats.Interval(value, low, high)
+    return Interval(value, low, high)
 
 
 def latency_row(vcpu: np.void, bins: np.ndarray) -> dict[str, float]:

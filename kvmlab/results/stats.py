@@ -5,19 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from statistics import NormalDist, fmean, stdev
-from typing import NamedTuple
 
 import numpy as np
 
 from kvmlab.scenario import checks
+from kvmlab.scenario.interval import Interval
 
-
-class Interval(NamedTuple):
-    """A value and the range that holds the true one with the confidence asked for."""
-
-    value: float
-    low: float
-    high: float
+PERCENTILES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
+"""The percentiles that every table of latencies has, and the share of latencies that each one does not exceed."""
 
 
 def student_t_cdf(t: float, df: int) -> float:

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from kvmlab import data
 from kvmlab.model.machine import BODY, STEPS, TABLE
+from kvmlab.scenario.interval import Interval
 
 IntArray = npt.NDArray[np.int64]
 
@@ -233,25 +234,16 @@ def predicted_max(dist: ShiftedLognormal, n: int) -> MaxOfDraws:
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A number worked out from printed ones, and the range it can have given how they were rounded."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class ImpliedTotals:
     """What one printed row says about the whole table it was taken from."""
 
-    exits: Estimate
+    exits: Interval
     """All exits."""
-    time_ms: Estimate
+    time_ms: Interval
     """All exits' handling time."""
-    other_exits: Estimate
+    other_exits: Interval
     """Exits for other reasons."""
-    other_mean_us: Estimate
+    other_mean_us: Interval
     """Their mean handling time."""
 
 
@@ -268,7 +260,7 @@ def implied_totals(row: PublishedRow, rounding: float = 0.005) -> ImpliedTotals:
     printed = (row.samples_pct, row.time_pct, row.avg_us)
     corners = itertools.product(*((x - rounding, x + rounding) for x in printed))
     totals, *possible = (_totals(row.samples, *point) for point in (printed, *corners))
-    return ImpliedTotals(*(Estimate(v, min(p), max(p)) for v, *p in zip(totals, *possible, strict=True)))
+    return ImpliedTotals(*(Interval(v, min(p), max(p)) for v, *p in zip(totals, *possible, strict=True)))
 
 
 def _totals(samples: int, samples_pct: float, time_pct: float, avg_us: float) -> tuple[float, float, float, float]:

@@ -7,7 +7,8 @@ import json
 import pytest
 
 import kvmlab as kl
-from kvmlab.host.what_if import QUANTITIES, REVISIONS, Sentences, fitted_costs, measured_from, what_if
+from kvmlab.host.what_if import QUANTITIES, Sentences, fitted_costs, measured_from, what_if
+from kvmlab.policy import REVISIONS
 from tests.places import RECORDED
 from tests.tracefs_listing import listing_of
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kvmlab.host.formats.lines import Source, open_source
+from kvmlab.results.stats import PERCENTILES
 from kvmlab.scenario import checks
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 CYCLICTEST, RTLA, TSCDEADLINE = "cyclictest", "rtla", "tscdeadline_latency"
 UNITS = {"ns": 1.0, "us": 1000.0}
-PERCENTILES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
 MAX_BUCKETS = 1_000_000
 """Different latencies, over all series, that are kept in memory."""
 

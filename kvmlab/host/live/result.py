@@ -10,6 +10,7 @@ import numpy as np
 
 from kvmlab import kernels, policy
 from kvmlab.host.live import host
+from kvmlab.results.stats import PERCENTILES
 from kvmlab.scenario import checks
 from kvmlab.scenario.scenario import Guest, Host, Scenario, Workload
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 COMPARED = ("exits", "irq_exits", "halt_exits")
 """KVM's counters that the model has too (`Run.kvm_stat`)."""
-PERCENTILES = {"p50": 50.0, "p99": 99.0, "p99.9": 99.9}
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class LiveRun:
             "count": len(ns),
             "mean": float(ns.mean()),
             "min": float(ns.min()),
-            **{name: float(np.percentile(ns, share)) for name, share in PERCENTILES.items()},
+            **{name: float(np.quantile(ns, share)) for name, share in PERCENTILES.items()},
             "max": float(ns.max()),
         }
         return pd.DataFrame([row], index=pd.Index(["live/0"], name="vCPU"))

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from PIL import Image
 
+from kvmlab.kernels import KERNELS
 from kvmlab.lab.style import COLOURS, HATCHES, MARKERS
 
 if TYPE_CHECKING:
@@ -44,14 +45,7 @@ class Style(NamedTuple):
 REVISIONS = {name: Style(COLOURS[name], MARKERS[name], HATCHES[name]) for name in COLOURS}
 REVISIONS["yours"] = Style(PURPLE, "P", "++")
 """The revisions, and what is none of them."""
-KERNEL_REVISIONS = {
-    "v5.2": "before",
-    "v5.3": "rev1",
-    "v5.13": "rev1",
-    "v5.15+rev2": "rev2",
-    "v5.18": "rev3",
-    "v6.18": "rev3",
-}
+KERNEL_REVISIONS = {name: kernel.policy.__name__ for name, kernel in KERNELS.items()}
 SPANS = {
     "guest": Style(PALE, "", ""),
     "MSR_WRITE": Style(SKY, "", "//"),
