@@ -1,14 +1,15 @@
 ## make lab        open the lessons in JupyterLab
 ## make test       lint, unit tests, every notebook, every lesson in a browser
 ## make setup      only make or update .venv; `lab` and `test` do it by themselves
+## make tools      the same, with what the tests need
 ## make lint | unit | notebooks | browser     one part of `make test`
-## make format     let ruff mend what it can
-## make outputs    run the lessons and store their outputs anew
+## make format     let ruff fix what it can
+## make outputs    run the lessons and store their outputs again
 ## make student    write the lessons without their solutions to build/student/
 ## make html       write the lessons as pages that need no kernel and no network to build/html/
 ## make fuzz       feed the readers of formats with mutated input (SECONDS=60 for each; needs the extra `fuzz`)
 ## make bench      run the benchmarks
-## make lock       write requirements.lock anew from pyproject.toml (UPGRADE=--upgrade: with the newest versions)
+## make lock       write the locks again from pyproject.toml (UPGRADE=--upgrade: with the newest versions)
 ## make clean      remove .venv and everything else that can be made again
 ## Another Python: make VENV=.venv-3.13 PYTHON=python3.13 test
 
@@ -28,7 +29,7 @@ endif
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup lab test lint format outputs student html unit notebooks browser fuzz bench lock clean
+.PHONY: help setup tools lab test lint format outputs student html unit notebooks browser fuzz bench lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -36,6 +37,7 @@ help:
 	@sed -n 's/^## //p' Makefile
 
 setup: $(VENV)/ready
+tools: $(VENV)/ready-to-test
 
 $(VENV)/pyvenv.cfg:
 	@for python in $(PYTHON); do \
@@ -46,16 +48,24 @@ $(VENV)/pyvenv.cfg:
 	echo 'To name one: make PYTHON=/path/to/python3 $(MAKECMDGOALS)' >&2; \
 	exit 1
 
-# uv installs the lock three to four times as fast as pip does; where uv cannot reach its index, pip may.
-$(VENV)/ready: $(VENV)/pyvenv.cfg requirements.lock pyproject.toml
-	@echo 'Installing what the lessons need into $(VENV) (the first time this takes up to a minute or two) ...'
+# uv installs a lock three to four times as fast as pip does; where uv cannot reach its index, pip may.
+define install
+$(BIN)/uv pip install --quiet --python $(VENV) --require-hashes --compile-bytecode -r $(1) \
+  || $(BIN)/python -m pip install --require-hashes -r $(1)
+endef
+
+# Installing kvmlab itself translates its rules to WebAssembly: that takes llvmlite, which pip or uv fetch for the moment.
+$(VENV)/ready: $(VENV)/pyvenv.cfg requirements.lock pyproject.toml hatch_build.py
+	@echo 'Installing what the lessons need into $(VENV) (the first time this takes up to a minute) ...'
 	@sed -n '/^uv==/,/#/p' requirements.lock > $(VENV)/uv.txt
 	@$(BIN)/python -m pip install --quiet --require-hashes -r $(VENV)/uv.txt
-	@$(BIN)/uv pip install --quiet --python $(VENV) --require-hashes --compile-bytecode -r requirements.lock \
-	  || $(BIN)/python -m pip install --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
-	@echo 'Compiling the simulator ...'
-	@$(BIN)/python -c 'import kvmlab; kvmlab.warm_up()'
+	@$(call install,requirements.lock)
+	@$(BIN)/uv pip install --quiet --python $(VENV) --no-deps -e . || $(BIN)/python -m pip install --no-deps -e .
+	@touch $@
+
+$(VENV)/ready-to-test: $(VENV)/ready requirements-test.lock
+	@echo 'Installing what the tests need as well ...'
+	@$(call install,requirements-test.lock)
 	@touch $@
 
 lab: setup
@@ -63,49 +73,51 @@ lab: setup
 
 test: lint unit notebooks browser
 
-lint: setup
+lint: tools
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: setup
+format: tools
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-unit: setup
+unit: tools
 	$(BIN)/pytest -n $(JOBS) -m 'not browser'
 
-outputs: setup
+outputs: tools
 	$(BIN)/python tools/store_outputs.py
 
-student html: setup
+student html: tools
 	$(BIN)/python -m tools.editions $@
 
 # One notebook stays on one worker: its cells share a kernel.
-notebooks: setup
+notebooks: tools
 ifneq ($(wildcard notebooks/*.ipynb),)
 	$(BIN)/pytest -p nbval --nbval --nbval-sanitize-with tests/nbval.cfg notebooks -n $(JOBS) --dist loadfile
 else
 	@echo 'There are no notebooks to run.'
 endif
 
-browser: setup
+browser: tools
 	$(BIN)/pytest tests/browser -m browser -n $(JOBS)
 
-fuzz: setup
+fuzz: tools
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet atheris || true
 	$(BIN)/python tools/fuzz.py $(SECONDS)
 
-bench: setup
+bench: tools
 	@set -e; for script in benchmarks/*.py; do echo "$$script"; PYTHONPATH=. $(BIN)/python "$$script"; done
 
+COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+  --custom-compile-command 'make lock' --quiet
+
 lock: setup
-	$(BIN)/uv pip compile pyproject.toml --extra lab --extra test --group setup \
-	  --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
-	  --custom-compile-command 'make lock' --quiet $(UPGRADE) --output-file requirements.lock
+	$(COMPILE) --extra lab --group setup $(UPGRADE) --output-file requirements.lock
+	$(COMPILE) --extra lab --extra test --group setup --constraint requirements.lock $(UPGRADE) --output-file requirements-test.lock
 
 clean:
 	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	rm -rf tests/browser/screenshots
+	rm -rf tests/browser/screenshots kvmlab/engine/rules*.wasm
 	find . -name __pycache__ -prune -exec rm -rf {} +

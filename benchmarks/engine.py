@@ -22,14 +22,16 @@ from typing import Any
 import numpy as np
 
 import kvmlab as kl
-from kvmlab.engine import execute, setup
-from kvmlab.model.machine import EXITS, HIST_BINS, NEVER, PLACES, Machine
+from kvmlab.engine import execute
+from kvmlab.engine.layout import Tables
+from kvmlab.model.draws import HIST_BINS
+from kvmlab.model.names import NEVER, Exit, Place, labels
 from tests import independent
 
 SOURCE = Path(__file__).with_name("engine.c")
 FLAGS = ("-O3", "-march=native", "-shared", "-fPIC")
 SETTINGS = (
-    "n", "pcpus", "until", "seed", "policy", "facts", "hv_op", "pinned", "migration", "arm_fastpath",
+    "n", "pcpus", "until", "seed", "policy", "facts", "has_hv_timer", "pinned", "migration", "arm_fastpath",
     "expiry_fastpath", "tsc_khz", "shift", "hv_range", "advance", "advance_rule", "tick_ns", "events",
 )  # fmt: skip
 SUMS = ("armed", "delivered", "latencies", "exit ns", "lost ns", "fired")
@@ -52,24 +54,24 @@ def expiries(counts: Counts) -> int:
 # --- kvmlab -----------------------------------------------------------------------------------------------------------
 
 
-def counted(m: Machine) -> Counts:
+def counted(m: Tables) -> Counts:
     """What is compared."""
     v = m.vcpus
     sums = (v["armed"], v["delivered"], v["lat_sum"], m.exits["sum_ns"], v["lost_ns"], m.pcpus["fired"])
     return {
-        "places": m.places.reshape(-1, len(PLACES)).sum(axis=0),
-        "exits": m.exits["count"].reshape(-1, len(EXITS)).sum(axis=0),
+        "places": m.places.reshape(-1, len(Place)).sum(axis=0),
+        "exits": m.exits["count"].reshape(-1, len(Exit)).sum(axis=0),
         "sums": np.array([column.sum() for column in sums]),
         "histogram": m.histogram.reshape(-1, HIST_BINS).sum(axis=0),
     }
 
 
 def kvmlab(s: kl.Scenario, plain: bool = False) -> tuple[float, Counts]:
-    """CPU time in s of the event loop alone (in plain Python: with the copy of its tables), and the counts."""
-    m = setup.machine(s)
+    """Return the CPU time in s of the event loop alone, and the counts."""
+    machine = execute.machine(s, plain=plain)
     start = time.process_time()
-    execute.advance(m, setup.ns(s.duration_s), plain=plain)
-    return time.process_time() - start, counted(m)
+    machine.advance(s.duration_ns)
+    return time.process_time() - start, counted(machine.tables())
 
 
 # --- C ----------------------------------------------------------------------------------------------------------------
@@ -89,18 +91,19 @@ def c_engine(folder: Path) -> Callable[..., Any]:
 
 def c_run(function: Callable[..., Any], s: kl.Scenario) -> tuple[float, Counts]:
     """CPU time in s of the C event loop, with making its tables, and the counts."""
-    m = setup.machine(s)
-    g, v, n, pcpus = m.g[0], m.vcpus, len(m.vcpus), len(m.pcpus)
+    m = execute.machine(s).tables()
+    host, kernel, v, n, pcpus = m.host[0], m.kernel[0], m.vcpus, len(m.vcpus), len(m.pcpus)
     values = {
-        "n": n, "pcpus": pcpus, "until": setup.ns(s.duration_s), "seed": s.seed, "policy": v["policy"][0],
-        "facts": v["facts"][0], "hv_op": v["hv_op"][0], "pinned": g["hrtimer_pinned"],
-        "migration": g["timer_migration"], "arm_fastpath": g["arm_fastpath"], "expiry_fastpath": g["expiry_fastpath"],
-        "tsc_khz": g["tsc_khz"], "shift": g["preemption_timer_shift"], "hv_range": g["hv_range_ns"],
-        "advance": -1 if v["advance_dynamic"][0] else v["advance_ns"][0], "advance_rule": g["advance_rule"],
-        "tick_ns": m.programs["tick_ns"][0], "events": 0,
+        "n": n, "pcpus": pcpus, "until": s.duration_ns, "seed": s.seed, "policy": kernel["policy"],
+        "facts": v["facts"][0], "has_hv_timer": v["has_hv_timer"][0], "pinned": kernel["hrtimer_pinned"],
+        "migration": host["timer_migration"], "arm_fastpath": kernel["arm_fastpath"],
+        "expiry_fastpath": kernel["expiry_fastpath"], "tsc_khz": host["tsc_khz"],
+        "shift": host["preemption_timer_shift"], "hv_range": host["hv_range_ns"],
+        "advance": -1 if v["advance_dynamic"][0] else v["advance_ns"][0], "advance_rule": kernel["advance_rule"],
+        "tick_ns": m.guests["tick_ns"][0], "events": 0,
     }  # fmt: skip
     own = m.timers[n:]
-    out = [np.zeros(len(PLACES), np.int64), np.zeros(len(EXITS), np.int64), np.zeros(len(SUMS), np.int64)]
+    out = [np.zeros(len(Place), np.int64), np.zeros(len(Exit), np.int64), np.zeros(len(SUMS), np.int64)]
     arrays = [
         np.array([values[name] for name in SETTINGS], np.int64),
         *(column.astype(np.int64) for column in (v["pcpu"], v["boot"], m.pcpus["housekeeping"], m.pcpus["busy"])),
@@ -130,7 +133,7 @@ def simpy_run(s: kl.Scenario) -> tuple[float, Counts]:
     """CPU time in s, and expiries by place, of the model in tests/independent.py. It keeps no latencies."""
     start = time.process_time()
     _, places, _ = independent.simulate(s)
-    return time.process_time() - start, {"places": np.array([places[name] for name in PLACES])}
+    return time.process_time() - start, {"places": np.array([places[name] for name in labels(Place)])}
 
 
 def near(a: Counts, b: Counts) -> None:
@@ -208,12 +211,12 @@ def resident_mib() -> float:
 def long_run(total: float) -> None:
     """Run until so many timers have expired, in tenths, and print the memory held after each."""
     s = scenario(8, 1, total / 8000)
-    m = setup.machine(s)
+    machine = execute.machine(s)
     print(f"\n{'expiries':>15}{'simulated s':>13}{'CPU s':>9}{'MiB':>9}")
     start = time.process_time()
     for tenth in range(11):
-        reached = execute.advance(m, max(1, round(setup.ns(s.duration_s) * tenth / 10)))
-        done = int(m.places.sum())
+        reached = machine.advance(max(1, round(s.duration_ns * tenth / 10)))
+        done = int(machine.tables().places.sum())
         seconds = time.process_time() - start
         print(f"{done:>15,}{reached / 1e9:>13,.0f}{seconds:>9.1f}{resident_mib():>9.1f}", flush=True)
 
@@ -225,7 +228,7 @@ def main() -> None:
     parser.add_argument("--large", action="store_true", help="256 vCPUs for 60 s, not 2 s (15 million expiries)")
     parser.add_argument("--long", type=float, metavar="N", help="only: run for N expiries (1e9) and print the memory")
     options = parser.parse_args()
-    kl.warm_up()
+    kl.simulate(scenario(1, 1, 0.01))  # the engine is loaded
     print(f"Python {platform.python_version()}, {platform.machine()}, {platform.system()}")
     if options.long:
         long_run(options.long)

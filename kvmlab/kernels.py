@@ -6,15 +6,27 @@ Sources: lapic.c, vmx.c, x86.c, hrtimer.c and sched/core.c of the releases named
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import IntEnum
 
 from kvmlab import policy
 from kvmlab.policy import Policy
 
-FASTPATH_NEVER, FASTPATH_HV_ONLY, FASTPATH_ALWAYS = 0, 1, 2
-"""When a TSC-deadline write takes the fast path: never, only if the hv timer may be used, always."""
 
-ADVANCE_5_2, ADVANCE_5_3, ADVANCE_5_8 = 0, 1, 2
-"""Generations of the rule that tunes lapic_timer_advance_ns."""
+class ArmFastpath(IntEnum):
+    """When a TSC-deadline write takes the fast path."""
+
+    NEVER = 0
+    HV_ONLY = 1
+    """Only if the hv timer may be used."""
+    ALWAYS = 2
+
+
+class AdvanceRule(IntEnum):
+    """Generations of the rule that tunes lapic_timer_advance_ns, by the release that brought them."""
+
+    V5_2 = 0
+    V5_3 = 1
+    V5_8 = 2
 
 
 @dataclass(frozen=True)
@@ -25,27 +37,29 @@ class Kernel:
     policy: Policy
     hrtimer_pinned: bool
     """LAPIC hrtimers stay on the pCPU that armed them: v4.6 to v5.2 (61abdbe0bcc2), no more from v5.3 on."""
-    arm_fastpath: int
-    """FASTPATH_NEVER to v5.3, FASTPATH_HV_ONLY v5.8 to v6.17, FASTPATH_ALWAYS from v6.18 (0a94b2042419)."""
+    arm_fastpath: ArmFastpath
+    """NEVER to v5.3, HV_ONLY v5.8 to v6.17, ALWAYS from v6.18 (0a94b2042419)."""
     expiry_fastpath: bool
     """PREEMPTION_TIMER exits have a fast path, and an expiry in the vCPU's own context is injected directly: from v5.8
     (26efe2fd92e5)."""
     rearm_after_block: bool
     """Every block ends with kvm_lapic_switch_to_hv_timer, hv timer or not: up to v5.16."""
-    advance_rule: int
-    """ADVANCE_5_2, ADVANCE_5_3 or ADVANCE_5_8."""
+    advance_rule: AdvanceRule
     nearest_any_cpu: bool
     """housekeeping_any_cpu() looks for the nearest NUMA node first: seen in v5.8, not in v5.3."""
     counts_fastpath_exits: bool
     """KVM's counter ``exits`` includes fast-path exits: not in 5.10 (recorded), yes in 6.1 (recorded)."""
 
     def with_policy(self, name: str, other: Policy) -> Kernel:
-        """The same machinery under another policy."""
+        """Return the same machinery under another policy, called `name`."""
         return replace(self, name=name, policy=other)
 
 
 def parse_release(release: str) -> tuple[int, int]:
-    """Major and minor number of a release such as "v5.13" or "6.1.176"; ValueError if it is none."""
+    """Return the major and minor number of a release such as "v5.13" or "6.1.176".
+
+    Raises ValueError if it is not a valid release.
+    """
     try:
         major, minor = release.removeprefix("v").split("+")[0].split(".")[:2]
         return int(major), int(minor)
@@ -56,16 +70,19 @@ def parse_release(release: str) -> tuple[int, int]:
 
 
 def release(version: str, rule: Policy, name: str | None = None) -> Kernel:
-    """The kernel of release `version` under the policy `rule`."""
+    """Return the kernel of release `version` (as `parse_release` takes it) under the policy `rule`.
+
+    `name`: what tables call it; None: `version`.
+    """
     at = parse_release(version)
     return Kernel(
         name=name or version,
         policy=rule,
         hrtimer_pinned=at < (5, 3),
-        arm_fastpath=FASTPATH_NEVER if at < (5, 8) else FASTPATH_HV_ONLY if at < (6, 18) else FASTPATH_ALWAYS,
+        arm_fastpath=ArmFastpath.NEVER if at < (5, 8) else ArmFastpath.HV_ONLY if at < (6, 18) else ArmFastpath.ALWAYS,
         expiry_fastpath=at >= (5, 8),
         rearm_after_block=at < (5, 17),
-        advance_rule=ADVANCE_5_2 if at < (5, 3) else ADVANCE_5_3 if at < (5, 8) else ADVANCE_5_8,
+        advance_rule=AdvanceRule.V5_2 if at < (5, 3) else AdvanceRule.V5_3 if at < (5, 8) else AdvanceRule.V5_8,
         nearest_any_cpu=at >= (5, 8),
         counts_fastpath_exits=at >= (5, 11),
     )
@@ -86,7 +103,7 @@ KERNELS: dict[str, Kernel] = {
 
 
 def find(kernel: str | Kernel) -> Kernel:
-    """Return a kernel by name, or as it is; ValueError lists the known names."""
+    """Return a kernel by name, or the Kernel itself; ValueError lists the known names."""
     if isinstance(kernel, Kernel):
         return kernel
     if not isinstance(kernel, str) or kernel not in KERNELS:

@@ -35,6 +35,13 @@ class VcpuFacts(NamedTuple):
 
 Policy = Callable[[VcpuFacts], bool]
 
+PI_INJECT_TIMER_BIT = VcpuFacts._fields.index("pi_inject_timer")
+APICV_BIT = VcpuFacts._fields.index("apicv_active")
+HOUSEKEEPING_BIT = VcpuFacts._fields.index("housekeeping_cpu")
+MWAIT_BIT = VcpuFacts._fields.index("mwait_in_guest")
+HLT_BIT = VcpuFacts._fields.index("hlt_in_guest")
+"""The bit of each fact in the `index` of a policy's table."""
+
 
 def before(v: VcpuFacts) -> bool:
     """Never post: up to v5.2 there is no posted timer interrupt."""

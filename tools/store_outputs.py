@@ -8,8 +8,6 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-import kvmlab
-
 LESSONS = Path(__file__).parent.parent / "notebooks"
 
 
@@ -29,7 +27,6 @@ def store(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    kvmlab.warm_up()  # a lesson's output must not hold that the simulator was compiled
     for lesson in [Path(name) for name in sys.argv[1:]] or sorted(LESSONS.glob("*.ipynb")):
         store(lesson)
         print(f"stored {lesson.name}")

@@ -5,61 +5,35 @@ A guest has one LAPIC timer a vCPU and programs it for the nearest thing it wait
 
 from __future__ import annotations
 
+from kvmlab.model.draws import HIST_BINS, cost, exponential, histogram_bin
 from kvmlab.model.lapic import arm_takes_fastpath, start_apic_timer
-from kvmlab.model.machine import (
-    C_CSTATE,
-    C_HANDLER,
-    C_MSR_WRITE,
-    DONE,
-    HIST_BINS,
-    HLT,
-    LANE_KINDS,
-    LANE_VCPU,
-    LANE_WORK,
-    MWAIT,
-    NEVER,
-    PAUSE,
-    PERIODIC,
-    S_BUSY,
-    S_IDLE,
-    SPIN,
-    TSC_DEADLINE,
-    X_HLT,
-    X_MSR_WRITE,
-    X_PAUSE,
-    Machine,
-    cost,
-    exponential,
-    histogram_bin,
-    note,
-    schedule,
-)
-from kvmlab.model.trace import T_DEVICE, T_DONE, T_GUEST_HALTS, T_HANDLER, T_WRMSR
+from kvmlab.model.names import NEVER, Cost, Exit, Handler, Lane, State, Stream, TimerMode, Trace, Wait
+from kvmlab.model.records import Machine
+from kvmlab.model.schedule import schedule, trace_step
 from kvmlab.model.vmexit import consume, kvm_exit
 
 PLE_WINDOW_GROW = 2
 """kvm_intel's ple_window doubles at each PAUSE exit (KVM_DEFAULT_PLE_WINDOW_GROW, arch/x86/kvm/x86.h)."""
-TIMER_HANDLER, DEVICE_HANDLER = 1, 2
 
 
 def stays_in_guest(m: Machine, v: int) -> bool:
-    """Tell whether this guest's way of waiting keeps the vCPU in guest mode, with nothing left to do.
+    """Return True if this guest's way of waiting keeps the vCPU in guest mode, with nothing left to do.
 
     A guest that is not offered MWAIT waits by HLT.
     """
     vcpu = m.vcpus[v]
-    wait = m.programs[vcpu.guest].wait
-    if wait == PAUSE:
+    wait = m.guests[vcpu.guest].wait
+    if wait == Wait.PAUSE:
         return bool(vcpu.pause_in_guest)
-    if wait == MWAIT and vcpu.mwait:
+    if wait == Wait.MWAIT and vcpu.mwait:
         return True
-    return bool(wait == SPIN or vcpu.hlt)
+    return wait == Wait.SPIN or bool(vcpu.hlt)
 
 
 def sleeps(m: Machine, v: int) -> bool:
-    """Tell whether the guest waits by an instruction that needs an interrupt to end (HLT or MWAIT)."""
-    wait = m.programs[m.vcpus[v].guest].wait
-    return bool(wait in (HLT, MWAIT))
+    """Return True if the guest waits by an instruction that needs an interrupt to end (HLT or MWAIT)."""
+    wait = m.guests[m.vcpus[v].guest].wait
+    return wait in (Wait.HLT, Wait.MWAIT)
 
 
 def next_multiple(last: int, period: int, now: int) -> int:
@@ -70,34 +44,34 @@ def next_multiple(last: int, period: int, now: int) -> int:
 def wanted_deadline(m: Machine, v: int) -> int:
     """What the guest wants its LAPIC timer to be set to; a tickless idle guest drops its tick."""
     vcpu = m.vcpus[v]
-    if vcpu.timer_mode == PERIODIC and vcpu.programmed != NEVER:
-        return int(vcpu.programmed)
-    if vcpu.idle and m.programs[vcpu.guest].nohz_idle and sleeps(m, v):
-        return int(vcpu.next_timer)
-    return int(min(vcpu.next_tick, vcpu.next_timer))
+    if vcpu.timer_mode == TimerMode.PERIODIC and vcpu.programmed != NEVER:
+        return vcpu.programmed
+    if vcpu.idle and m.guests[vcpu.guest].nohz_idle and sleeps(m, v):
+        return vcpu.next_timer
+    return min(vcpu.next_tick, vcpu.next_timer)
 
 
 def initial_count(m: Machine, v: int, deadline: int, now: int) -> int:
     """What the guest writes into TMICT, as a time: its period, or how far the deadline is. KVM counts from the exit."""
-    program = m.programs[m.vcpus[v].guest]
-    if m.vcpus[v].timer_mode == PERIODIC:
-        return int(min(program.tick_ns, program.timer_ns))
-    return int(max(1, deadline - now))
+    program = m.guests[m.vcpus[v].guest]
+    if m.vcpus[v].timer_mode == TimerMode.PERIODIC:
+        return min(program.tick_ns, program.timer_ns)
+    return max(1, deadline - now)
 
 
 def write_timer(m: Machine, v: int, deadline: int, now: int) -> None:
     """Arm (or, for NEVER, disarm) the LAPIC timer: an MSR_WRITE exit."""
     vcpu = m.vcpus[v]
-    start = kvm_exit(m, v, X_MSR_WRITE, arm_takes_fastpath(m, v), now)
+    start = kvm_exit(m, v, Exit.MSR_WRITE, arm_takes_fastpath(m, v), now)
     vcpu.programmed = deadline
-    note(m, start, vcpu.pcpu, v, T_WRMSR, deadline)
-    if deadline != NEVER and vcpu.timer_mode != TSC_DEADLINE:
+    trace_step(m, start, vcpu.pcpu, v, Trace.WRMSR, deadline)
+    if deadline != NEVER and vcpu.timer_mode != TimerMode.TSC_DEADLINE:
         deadline = start + initial_count(m, v, deadline, now)
     start_apic_timer(m, v, deadline, start)
     if vcpu.exit_fast and vcpu.pending:
         # Due at once, and without APICv that is a request to the vCPU: the fast path ends, and the long way is gone.
         vcpu.exit_fast = 0
-        schedule(m, LANE_VCPU, v, start + cost(m, v, C_MSR_WRITE))
+        schedule(m, Lane.VCPU, v, start + cost(m, v, Cost.MSR_WRITE))
 
 
 def record_latency(m: Machine, v: int, ns: int) -> None:
@@ -119,22 +93,22 @@ def take_interrupt(m: Machine, v: int, now: int) -> None:
     if vcpu.halted_at != NEVER:
         vcpu.idle_ns += now - vcpu.halted_at
         vcpu.halted_at = NEVER
-        now += cost(m, v, C_CSTATE)
+        now += cost(m, v, Cost.CSTATE_EXIT)
     vcpu.since = now
     vcpu.eoi_done = vcpu.apicv
     vcpu.handled = 0
-    vcpu.left = cost(m, v, C_HANDLER)
+    vcpu.left = cost(m, v, Cost.GUEST_HANDLER)
     if vcpu.irr:
         vcpu.irr = 0
-        vcpu.in_handler = TIMER_HANDLER
+        vcpu.in_handler = Handler.TIMER
         vcpu.delivered += 1
         record_latency(m, v, now - vcpu.irr_deadline)
-        note(m, now, vcpu.pcpu, v, T_HANDLER, now - vcpu.irr_deadline)
+        trace_step(m, now, vcpu.pcpu, v, Trace.HANDLER, now - vcpu.irr_deadline)
     else:
         vcpu.device_irr = 0
-        vcpu.in_handler = DEVICE_HANDLER
-        note(m, now, vcpu.pcpu, v, T_DEVICE, 0)
-    schedule(m, LANE_VCPU, v, now + vcpu.left)
+        vcpu.in_handler = Handler.DEVICE
+        trace_step(m, now, vcpu.pcpu, v, Trace.DEVICE, 0)
+    schedule(m, Lane.VCPU, v, now + vcpu.left)
 
 
 def guest_resume(m: Machine, v: int, now: int) -> None:
@@ -144,37 +118,37 @@ def guest_resume(m: Machine, v: int, now: int) -> None:
     if not vcpu.in_handler and (vcpu.irr or vcpu.device_irr):
         take_interrupt(m, v, now)
     elif vcpu.in_handler:
-        schedule(m, LANE_VCPU, v, now + vcpu.left)
+        schedule(m, Lane.VCPU, v, now + vcpu.left)
     elif not vcpu.idle:
-        schedule(m, LANE_VCPU, v, NEVER if vcpu.work_left == NEVER else now + vcpu.work_left)
+        schedule(m, Lane.VCPU, v, NEVER if vcpu.work_left == NEVER else now + vcpu.work_left)
     elif stays_in_guest(m, v):
-        schedule(m, LANE_VCPU, v, NEVER)
+        schedule(m, Lane.VCPU, v, NEVER)
         if sleeps(m, v):
             vcpu.halted_at = now
-            note(m, now, vcpu.pcpu, v, T_GUEST_HALTS, 0)
-    elif m.programs[vcpu.guest].wait == PAUSE:
-        schedule(m, LANE_VCPU, v, now + vcpu.ple_window)
+            trace_step(m, now, vcpu.pcpu, v, Trace.GUEST_HALTS, 0)
+    elif m.guests[vcpu.guest].wait == Wait.PAUSE:
+        schedule(m, Lane.VCPU, v, now + vcpu.ple_window)
     else:
-        schedule(m, LANE_VCPU, v, now)
+        schedule(m, Lane.VCPU, v, now)
 
 
 def finish(m: Machine, v: int, now: int) -> None:
     """The guest has had all its timers: it stops for good."""
     vcpu = m.vcpus[v]
     consume(m, v, now)
-    vcpu.state = DONE
-    m.g[0].n_done += 1
-    note(m, now, vcpu.pcpu, v, T_DONE, 0)
-    for kind in range(LANE_KINDS):
+    vcpu.state = State.DONE
+    m.loop.n_done += 1
+    trace_step(m, now, vcpu.pcpu, v, Trace.DONE, 0)
+    for kind in range(Lane.PCPU):
         schedule(m, kind, v, NEVER)
 
 
 def timer_handled(m: Machine, v: int, now: int) -> None:
     """The timer handler's work: what was due is done, and due again later."""
     vcpu = m.vcpus[v]
-    program = m.programs[vcpu.guest]
+    program = m.guests[vcpu.guest]
     vcpu.handled = 1
-    if vcpu.timer_mode != PERIODIC:
+    if vcpu.timer_mode != TimerMode.PERIODIC:
         vcpu.programmed = NEVER  # the event that was programmed is spent, even if it came early and nothing is due
     if vcpu.timers_left > 0:
         vcpu.timers_left -= 1
@@ -192,12 +166,12 @@ def handler_ends(m: Machine, v: int, now: int) -> None:
     vcpu = m.vcpus[v]
     if not vcpu.eoi_done:
         vcpu.eoi_done = 1
-        kvm_exit(m, v, X_MSR_WRITE, False, now)
+        kvm_exit(m, v, Exit.MSR_WRITE, False, now)
         return
-    if vcpu.in_handler == TIMER_HANDLER and not vcpu.handled:
+    if vcpu.in_handler == Handler.TIMER and not vcpu.handled:
         timer_handled(m, v, now)
     if vcpu.timers_left == 0:
-        if vcpu.timer_mode == PERIODIC and vcpu.programmed != NEVER:
+        if vcpu.timer_mode == TimerMode.PERIODIC and vcpu.programmed != NEVER:
             write_timer(m, v, NEVER, now)
         else:
             finish(m, v, now)
@@ -214,7 +188,7 @@ def work_ends(m: Machine, v: int, now: int) -> None:
     """A burst of work is over: idle for a while; a tickless guest reprograms its timer first."""
     vcpu = m.vcpus[v]
     vcpu.idle = 1
-    schedule(m, LANE_WORK, v, now + exponential(m, v, S_IDLE, m.programs[vcpu.guest].idle_ns))
+    schedule(m, Lane.WORK, v, now + exponential(m, v, Stream.IDLE, m.guests[vcpu.guest].idle_ns))
     deadline = wanted_deadline(m, v)
     if deadline != vcpu.programmed:
         write_timer(m, v, deadline, now)
@@ -225,12 +199,12 @@ def work_ends(m: Machine, v: int, now: int) -> None:
 def waits(m: Machine, v: int, now: int) -> None:
     """The guest executes the instruction it waits by, and that exits."""
     vcpu = m.vcpus[v]
-    if m.programs[vcpu.guest].wait == PAUSE:
+    if m.guests[vcpu.guest].wait == Wait.PAUSE:
         vcpu.ple_window *= PLE_WINDOW_GROW
-        kvm_exit(m, v, X_PAUSE, False, now)
+        kvm_exit(m, v, Exit.PAUSE_INSTRUCTION, False, now)
     else:
         vcpu.halting = 1
-        kvm_exit(m, v, X_HLT, False, now)
+        kvm_exit(m, v, Exit.HLT, False, now)
 
 
 def guest_acts(m: Machine, v: int, now: int) -> None:
@@ -248,8 +222,8 @@ def guest_acts(m: Machine, v: int, now: int) -> None:
 def new_work(m: Machine, v: int, now: int) -> None:
     """Idleness ends: the next burst begins, and a tickless guest's tick is due again."""
     vcpu = m.vcpus[v]
-    program = m.programs[vcpu.guest]
+    program = m.guests[vcpu.guest]
     vcpu.idle = 0
-    vcpu.work_left = exponential(m, v, S_BUSY, program.busy_ns)
+    vcpu.work_left = exponential(m, v, Stream.BUSY, program.busy_ns)
     if program.nohz_idle and vcpu.next_tick <= now:
         vcpu.next_tick = next_multiple(vcpu.next_tick, program.tick_ns, now)

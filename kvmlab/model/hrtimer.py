@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-from kvmlab.model.machine import (
-    APIC_TIMER,
-    BLOCKED,
-    DONE,
-    LANE_KINDS,
-    NEVER,
-    NONE,
-    Machine,
-    note,
-    schedule,
-)
-from kvmlab.model.queue import rise, sink, take_out
-from kvmlab.model.trace import T_HRTIMER_CANCEL, T_HRTIMER_START, T_NOHZ_TARGET, T_TARGET_REFUSED
+from kvmlab.model.heap import remove, sift_down, sift_up
+from kvmlab.model.names import NEVER, NONE, Lane, Owner, State, Trace
+from kvmlab.model.records import Machine
+from kvmlab.model.schedule import schedule, trace_step
 
 
 def idle_cpu(m: Machine, cpu: int) -> bool:
-    """Tell whether nothing runs on `cpu`: no host task, and no vCPU that is awake."""
+    """Return True if nothing runs on `cpu`: no host task, and no vCPU that is awake."""
     pcpu = m.pcpus[cpu]
-    if pcpu.busy or pcpu.vcpu == NONE:
-        return not pcpu.busy
+    if pcpu.busy:
+        return False
+    if pcpu.vcpu == NONE:
+        return True
     state = m.vcpus[pcpu.vcpu].state
-    return bool(state in (BLOCKED, DONE))
+    return state in (State.BLOCKED, State.DONE)
 
 
 def housekeeping_any_cpu(m: Machine, cpu: int) -> int:
     """A housekeeping CPU, busy or not: the nearest from v5.8 on, the lowest before."""
     domain = m.pcpus[cpu].domain
-    if m.g[0].nearest_any_cpu:
+    if m.kernel.nearest_any_cpu:
         for i in range(len(m.housekeeping)):
             near = m.housekeeping[i]
             if m.pcpus[near].domain == domain:
-                return int(near)
-    return int(m.housekeeping[0])
+                return near
+    return m.housekeeping[0]
 
 
 def get_nohz_timer_target(m: Machine, cpu: int) -> int:
@@ -46,18 +39,18 @@ def get_nohz_timer_target(m: Machine, cpu: int) -> int:
     """
     if m.pcpus[cpu].housekeeping:
         return cpu
-    if m.g[0].domains:
+    if m.host.isolated_domains:
         domain = m.pcpus[cpu].domain
         farther = NONE
         for i in range(len(m.housekeeping)):
             other = m.housekeeping[i]
             if not idle_cpu(m, other):
                 if m.pcpus[other].domain == domain:
-                    return int(other)
+                    return other
                 if farther == NONE:
                     farther = other
         if farther != NONE:
-            return int(farther)
+            return farther
     return housekeeping_any_cpu(m, cpu)
 
 
@@ -66,7 +59,7 @@ def first_expiry(m: Machine, cpu: int) -> int:
     pcpu = m.pcpus[cpu]
     if pcpu.queued == 0:
         return NEVER
-    return int(m.timers[m.bases[pcpu.base]].time)
+    return m.timers[m.bases[pcpu.base]].time
 
 
 def expires_next(m: Machine, cpu: int, now: int) -> int:
@@ -87,7 +80,7 @@ def switch_hrtimer_base(m: Machine, vcpu: int, cpu: int, target: int, expires: i
     hrtimer_suitable_target).
     """
     if target != cpu and expires < expires_next(m, target, now):
-        note(m, now, cpu, vcpu, T_TARGET_REFUSED, target)
+        trace_step(m, now, cpu, vcpu, Trace.TARGET_REFUSED, target)
         return cpu
     return target
 
@@ -97,38 +90,36 @@ def reprogram(m: Machine, cpu: int) -> None:
     time = first_expiry(m, cpu)
     if time != NEVER:
         time = max(time, m.pcpus[cpu].irq_until)
-    schedule(m, LANE_KINDS, cpu, time)
+    schedule(m, Lane.PCPU, cpu, time)
 
 
 def enqueue_hrtimer(m: Machine, timer: int, cpu: int, expires: int) -> None:
-    """Queue a timer on `cpu`; whoever calls reprograms the CPU, hrtimer_interrupt() once at its end."""
-    g = m.g[0]
-    g.seq += 1
+    """Queue a timer on `cpu`; the caller reprograms the CPU, hrtimer_interrupt() once at its end."""
+    m.loop.seq += 1
     t = m.timers[timer]
     t.time = expires
-    t.order = g.seq
+    t.order = m.loop.seq
     t.cpu = cpu
     pcpu = m.pcpus[cpu]
     pcpu.queued += 1
-    rise(m.timers, m.bases, pcpu.base, pcpu.queued - 1, timer)
+    sift_up(m.timers, m.bases, pcpu.base, pcpu.queued - 1, timer)
 
 
 def forward_hrtimer(m: Machine, timer: int, expires: int) -> None:
     """Let a queued timer expire later."""
-    g = m.g[0]
-    g.seq += 1
+    m.loop.seq += 1
     t = m.timers[timer]
     t.time = expires
-    t.order = g.seq
+    t.order = m.loop.seq
     pcpu = m.pcpus[t.cpu]
-    sink(m.timers, m.bases, pcpu.base, pcpu.queued, t.place, timer)
+    sift_down(m.timers, m.bases, pcpu.base, pcpu.queued, t.place, timer)
 
 
 def remove_hrtimer(m: Machine, timer: int) -> None:
-    """Take a queued timer out; whoever calls reprograms the CPU."""
+    """Take a queued timer out; the caller reprograms the CPU."""
     t = m.timers[timer]
     pcpu = m.pcpus[t.cpu]
-    take_out(m.timers, m.bases, pcpu.base, pcpu.queued, timer)
+    remove(m.timers, m.bases, pcpu.base, pcpu.queued, timer)
     pcpu.queued -= 1
     t.cpu = NONE
 
@@ -141,26 +132,25 @@ def dequeue_hrtimer(m: Machine, timer: int) -> None:
 
 
 def hrtimer_cancel(m: Machine, timer: int, now: int) -> bool:
-    """Stop a timer; tell whether it was queued."""
+    """Stop a timer; return True if it was queued."""
     t = m.timers[timer]
     if t.cpu == NONE:
         return False
-    note(m, now, t.cpu, t.owner, T_HRTIMER_CANCEL, 0)
+    trace_step(m, now, t.cpu, t.owner, Trace.HRTIMER_CANCEL, 0)
     dequeue_hrtimer(m, timer)
     return True
 
 
 def hrtimer_start(m: Machine, timer: int, expires: int, cpu: int, now: int) -> None:
     """Arm a timer on behalf of a task that runs on `cpu`."""
-    g = m.g[0]
     t = m.timers[timer]
     if t.cpu != NONE:
         dequeue_hrtimer(m, timer)
     target = cpu
-    if t.kind == APIC_TIMER and not g.hrtimer_pinned and g.timer_migration:
+    if t.kind == Owner.APIC_TIMER and not m.kernel.hrtimer_pinned and m.host.timer_migration:
         wanted = get_nohz_timer_target(m, cpu)
-        note(m, now, cpu, t.owner, T_NOHZ_TARGET, wanted)
+        trace_step(m, now, cpu, t.owner, Trace.NOHZ_TARGET, wanted)
         target = switch_hrtimer_base(m, t.owner, cpu, wanted, expires, now)
     enqueue_hrtimer(m, timer, target, expires)
     reprogram(m, target)
-    note(m, now, cpu, t.owner, T_HRTIMER_START, target)
+    trace_step(m, now, cpu, t.owner, Trace.HRTIMER_START, target)

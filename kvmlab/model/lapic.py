@@ -6,60 +6,14 @@ The functions carry the names they have in arch/x86/kvm/lapic.c (a few in vmx.c 
 
 from __future__ import annotations
 
-from kvmlab.kernels import ADVANCE_5_2, ADVANCE_5_8, FASTPATH_HV_ONLY, FASTPATH_NEVER
+from kvmlab.kernels import AdvanceRule, ArmFastpath
+from kvmlab.model.draws import cost
 from kvmlab.model.hrtimer import enqueue_hrtimer, hrtimer_cancel, hrtimer_start
-from kvmlab.model.machine import (
-    AT_ARM,
-    AT_HV,
-    AT_KICKED,
-    AT_NOT_IN_GUEST,
-    AT_OWN,
-    AT_POSTED,
-    BLOCKED,
-    C_CSTATE,
-    C_KICK,
-    C_POLL_NOTICE,
-    C_POST,
-    C_POSTED_DELIVERY,
-    C_WAKE_UP,
-    GUEST,
-    LANE_IPI,
-    LANE_POST,
-    LANE_VCPU,
-    NEVER,
-    ONESHOT,
-    PERIODIC,
-    PLACES,
-    TSC_DEADLINE,
-    Machine,
-    cost,
-    note,
-    schedule,
-    scheduled,
-)
-from kvmlab.model.trace import (
-    T_CANCEL_HV_TIMER,
-    T_EXPIRED_AT_ONCE,
-    T_EXPIRED_DROPPED,
-    T_EXPIRED_PENDING,
-    T_EXPIRED_POSTED,
-    T_HV_ERANGE,
-    T_HV_EXPIRED,
-    T_HV_REFUSED,
-    T_INJECT,
-    T_KICK,
-    T_MIGRATE,
-    T_NOTHING_ARMED,
-    T_START_APIC_TIMER,
-    T_START_HV_TIMER,
-    T_START_SW_TIMER,
-    T_SWITCH_TO_HV,
-    T_SWITCH_TO_SW,
-    T_WAIT,
-    T_WAKE_UP,
-)
+from kvmlab.model.names import NEVER, Cost, Lane, Place, State, TimerMode, Trace
+from kvmlab.model.records import Machine
+from kvmlab.model.schedule import schedule, scheduled, trace_step
+from kvmlab.policy import HOUSEKEEPING_BIT
 
-HOUSEKEEPING_BIT = 2
 ADVANCE_NS_INIT = 1000
 ADVANCE_NS_MAX = 5000
 ADVANCE_ADJUST_MIN_CYCLES = 100
@@ -74,26 +28,26 @@ def kvm_can_post_timer_interrupt(m: Machine, v: int) -> bool:
     """Ask the policy, on vcpu->cpu, which may be stale while the vCPU moves."""
     vcpu = m.vcpus[v]
     facts = vcpu.facts | (m.pcpus[vcpu.cpu].housekeeping << HOUSEKEEPING_BIT)
-    return bool((vcpu.policy >> facts) & 1)
+    return (m.kernel.policy >> facts) & 1 == 1
 
 
 def kvm_can_use_hv_timer(m: Machine, v: int) -> bool:
     """The preemption timer exists, MWAIT exits (it stops in deep C-states), and the timer may not be posted."""
     vcpu = m.vcpus[v]
-    return bool(vcpu.hv_op and not vcpu.mwait and not kvm_can_post_timer_interrupt(m, v))
+    return bool(vcpu.has_hv_timer) and not vcpu.mwait and not kvm_can_post_timer_interrupt(m, v)
 
 
 def kvm_use_posted_timer_interrupt(m: Machine, v: int) -> bool:
     """Asked again at expiry: posting is allowed, and the vCPU is in guest mode."""
-    return bool(m.vcpus[v].state == GUEST and kvm_can_post_timer_interrupt(m, v))
+    return m.vcpus[v].state == State.GUEST and kvm_can_post_timer_interrupt(m, v)
 
 
 def arm_takes_fastpath(m: Machine, v: int) -> bool:
-    """Tell whether the write that arms the timer avoids the long way: TSC-deadline only, by release."""
-    gate = m.g[0].arm_fastpath
-    if m.vcpus[v].timer_mode != TSC_DEADLINE or gate == FASTPATH_NEVER:
+    """Return True if the write that arms the timer avoids the long way: TSC-deadline only, by release."""
+    gate = m.kernel.arm_fastpath
+    if m.vcpus[v].timer_mode != TimerMode.TSC_DEADLINE or gate == ArmFastpath.NEVER:
         return False
-    return bool(gate != FASTPATH_HV_ONLY or kvm_can_use_hv_timer(m, v))
+    return gate != ArmFastpath.HV_ONLY or kvm_can_use_hv_timer(m, v)
 
 
 # Waking and interrupting a vCPU (kvm_main.c, vmx.c).
@@ -102,31 +56,31 @@ def arm_takes_fastpath(m: Machine, v: int) -> bool:
 def kvm_vcpu_wake_up(m: Machine, v: int, now: int) -> None:
     """Wake a blocked vCPU: at once if it is still polling, else through the scheduler and out of the C-state."""
     vcpu = m.vcpus[v]
-    if vcpu.state != BLOCKED or scheduled(m, LANE_VCPU, v) != NEVER:
+    if vcpu.state != State.BLOCKED or scheduled(m, Lane.VCPU, v) != NEVER:
         return
-    note(m, now, vcpu.pcpu, v, T_WAKE_UP, 0)
+    trace_step(m, now, vcpu.pcpu, v, Trace.WAKE_UP, 0)
     if now - vcpu.blocked_at <= vcpu.halt_poll_ns:
-        delay = cost(m, v, C_POLL_NOTICE)
+        delay = cost(m, v, Cost.HALT_POLL_NOTICE)
     else:
-        delay = cost(m, v, C_WAKE_UP) + cost(m, v, C_CSTATE)
-    schedule(m, LANE_VCPU, v, now + delay)
+        delay = cost(m, v, Cost.WAKE_UP) + cost(m, v, Cost.CSTATE_EXIT)
+    schedule(m, Lane.VCPU, v, now + delay)
 
 
 def send_ipi(m: Machine, v: int, time: int) -> None:
     """Let an interrupt reach the vCPU's pCPU at `time`, or with the one already on its way if that is earlier."""
-    if time < scheduled(m, LANE_IPI, v):
-        schedule(m, LANE_IPI, v, time)
+    if time < scheduled(m, Lane.IPI, v):
+        schedule(m, Lane.IPI, v, time)
 
 
 def kvm_vcpu_kick(m: Machine, v: int, cpu: int, now: int) -> None:
     """Make a vCPU look at its requests: wake it, or force it out of guest mode by a reschedule IPI from `cpu`."""
     vcpu = m.vcpus[v]
-    if vcpu.state == BLOCKED:
+    if vcpu.state == State.BLOCKED:
         kvm_vcpu_wake_up(m, v, now)
-    elif vcpu.state == GUEST and vcpu.pcpu != cpu:
-        note(m, now, cpu, v, T_KICK, vcpu.pcpu)
+    elif vcpu.state == State.GUEST and vcpu.pcpu != cpu:
+        trace_step(m, now, cpu, v, Trace.KICK, vcpu.pcpu)
         vcpu.ipi_kick = 1
-        send_ipi(m, v, now + cost(m, v, C_KICK))
+        send_ipi(m, v, now + cost(m, v, Cost.KICK))
 
 
 # Timer advance: fire early, spend the rest waiting.
@@ -135,10 +89,10 @@ def kvm_vcpu_kick(m: Machine, v: int, cpu: int, now: int) -> None:
 def adjust_lapic_timer_advance(m: Machine, v: int, late_ns: int) -> None:
     """Tune timer_advance_ns by how late (or, negative, early) the timer was seen."""
     vcpu = m.vcpus[v]
-    rule = m.g[0].advance_rule
+    rule = m.kernel.advance_rule
     error = abs(late_ns)
-    cycles = error * m.g[0].tsc_khz // 1_000_000
-    if rule == ADVANCE_5_8:
+    cycles = error * m.host.tsc_khz // 1_000_000
+    if rule == AdvanceRule.V5_8:
         if cycles < ADVANCE_ADJUST_MIN_CYCLES or cycles > ADVANCE_ADJUST_MAX_CYCLES:
             return
         step = error // ADVANCE_ADJUST_STEP
@@ -152,7 +106,7 @@ def adjust_lapic_timer_advance(m: Machine, v: int, late_ns: int) -> None:
     if vcpu.advance_ns < 0 or vcpu.advance_ns > ADVANCE_NS_MAX:
         vcpu.advance_ns = ADVANCE_NS_INIT
         vcpu.advance_done = 0
-        if rule == ADVANCE_5_2:
+        if rule == AdvanceRule.V5_2:
             vcpu.advance_ns = 0
             vcpu.advance_done = 1
 
@@ -170,8 +124,8 @@ def kvm_wait_lapic_expire(m: Machine, v: int, cpu: int, now: int) -> int:
     if vcpu.advance_dynamic:
         adjust_lapic_timer_advance(m, v, now - deadline)
     wait = min(max(0, deadline - now), vcpu.advance_ns)
-    note(m, now, cpu, v, T_WAIT, wait)
-    return int(now + wait)
+    trace_step(m, now, cpu, v, Trace.WAIT, wait)
+    return now + wait
 
 
 # Expiry and injection.
@@ -190,7 +144,7 @@ def set_irr(m: Machine, v: int, deadline: int) -> None:
 def timer_is_spent(m: Machine, v: int) -> None:
     """A TSC-deadline or one-shot timer that has been delivered is no longer armed."""
     vcpu = m.vcpus[v]
-    if vcpu.timer_mode != PERIODIC:
+    if vcpu.timer_mode != TimerMode.PERIODIC:
         vcpu.deadline = NEVER
 
 
@@ -206,10 +160,10 @@ def post_timer_interrupt(m: Machine, v: int, deadline: int, now: int) -> None:
     A vCPU that has left guest mode since it was asked finds the vector at its next entry, and is woken if it sleeps.
     """
     vcpu = m.vcpus[v]
-    note(m, now, vcpu.posted_by, v, T_EXPIRED_POSTED, vcpu.pcpu)
+    trace_step(m, now, vcpu.posted_by, v, Trace.EXPIRED_POSTED, vcpu.pcpu)
     set_irr(m, v, deadline)
-    if vcpu.state == GUEST:
-        send_ipi(m, v, now + cost(m, v, C_POSTED_DELIVERY))
+    if vcpu.state == State.GUEST:
+        send_ipi(m, v, now + cost(m, v, Cost.POSTED_DELIVERY))
     else:
         kvm_vcpu_wake_up(m, v, now)
 
@@ -218,7 +172,7 @@ def kvm_inject_apic_timer_irqs(m: Machine, v: int, now: int) -> None:
     """On the way into the guest: one interrupt, however many expiries were missed."""
     vcpu = m.vcpus[v]
     if vcpu.pending:
-        note(m, now, vcpu.pcpu, v, T_INJECT, 0)
+        trace_step(m, now, vcpu.pcpu, v, Trace.INJECT, 0)
         kvm_apic_inject_pending_timer_irqs(m, v)
         vcpu.pending = 0
 
@@ -232,24 +186,24 @@ def apic_timer_expired(m: Machine, v: int, cpu: int, from_timer_fn: bool, now: i
     vcpu = m.vcpus[v]
     vcpu.live = 0
     if vcpu.pending:
-        note(m, now, cpu, v, T_EXPIRED_DROPPED, 0)
+        trace_step(m, now, cpu, v, Trace.EXPIRED_DROPPED, 0)
         vcpu.coalesced += 1
         return now
-    if vcpu.timer_mode == TSC_DEADLINE or vcpu.hv_timer_in_use:
+    if vcpu.timer_mode == TimerMode.TSC_DEADLINE or vcpu.hv_timer_in_use:
         vcpu.expired_deadline = vcpu.deadline
     vcpu.pending_deadline = vcpu.deadline
-    if not from_timer_fn and vcpu.apicv and m.g[0].expiry_fastpath:
+    if not from_timer_fn and vcpu.apicv and m.kernel.expiry_fastpath:
         kvm_apic_inject_pending_timer_irqs(m, v)
         return now
     if from_timer_fn and kvm_use_posted_timer_interrupt(m, v):
-        posted = kvm_wait_lapic_expire(m, v, cpu, now) + cost(m, v, C_POST)
+        posted = kvm_wait_lapic_expire(m, v, cpu, now) + cost(m, v, Cost.POST)
         vcpu.posting = 1
         vcpu.posting_deadline = vcpu.deadline
         vcpu.posted_by = cpu
         timer_is_spent(m, v)
-        schedule(m, LANE_POST, v, posted)
+        schedule(m, Lane.POST, v, posted)
         return posted
-    note(m, now, cpu, v, T_EXPIRED_PENDING, 0)
+    trace_step(m, now, cpu, v, Trace.EXPIRED_PENDING, 0)
     vcpu.pending = 1
     if from_timer_fn:
         kvm_vcpu_kick(m, v, cpu, now)
@@ -258,16 +212,16 @@ def apic_timer_expired(m: Machine, v: int, cpu: int, from_timer_fn: bool, now: i
 
 def count_place(m: Machine, v: int, place: int) -> None:
     """Count one expiry by where it found the vCPU and what became of it."""
-    m.places[v * len(PLACES) + place] += 1
+    m.places[v * len(Place) + place] += 1
 
 
 def place_of_hrtimer(m: Machine, v: int, cpu: int, interrupted: int) -> int:
     """Where an expiry on `cpu` finds the vCPU; `interrupted`: the vCPU that this interrupt took out of the guest."""
     if interrupted == v:
-        return AT_OWN
-    if m.vcpus[v].state != GUEST:
-        return AT_NOT_IN_GUEST
-    return AT_POSTED if kvm_can_post_timer_interrupt(m, v) else AT_KICKED
+        return Place.OWN
+    if m.vcpus[v].state != State.GUEST:
+        return Place.NOT_IN_GUEST
+    return Place.POSTED if kvm_can_post_timer_interrupt(m, v) else Place.KICKED
 
 
 def advance_periodic_target_expiration(m: Machine, v: int) -> None:
@@ -283,7 +237,7 @@ def apic_timer_fn(m: Machine, v: int, cpu: int, interrupted: int, now: int) -> i
     count_place(m, v, place_of_hrtimer(m, v, cpu, interrupted))
     done = apic_timer_expired(m, v, cpu, True, now)
     vcpu = m.vcpus[v]
-    if vcpu.timer_mode == PERIODIC:
+    if vcpu.timer_mode == TimerMode.PERIODIC:
         advance_periodic_target_expiration(m, v)
         enqueue_hrtimer(m, v, cpu, vcpu.deadline)
     return done
@@ -296,7 +250,7 @@ def cancel_hv_timer(m: Machine, v: int, now: int) -> None:
     """Turn the preemption timer off."""
     vcpu = m.vcpus[v]
     if vcpu.hv_timer_in_use:
-        note(m, now, vcpu.pcpu, v, T_CANCEL_HV_TIMER, 0)
+        trace_step(m, now, vcpu.pcpu, v, Trace.CANCEL_HV_TIMER, 0)
     vcpu.hv_timer_in_use = 0
 
 
@@ -304,18 +258,18 @@ def vmx_set_hv_timer(m: Machine, v: int, now: int) -> int:
     """Compute hv_deadline; return how far it is (0: expired), or -1 for -ERANGE (32 bits of 2**N cycles)."""
     vcpu = m.vcpus[v]
     delta = max(0, vcpu.deadline - now - vcpu.advance_ns)
-    if delta >= m.g[0].hv_range_ns:
-        note(m, now, vcpu.pcpu, v, T_HV_ERANGE, 0)
+    if delta >= m.host.hv_range_ns:
+        trace_step(m, now, vcpu.pcpu, v, Trace.HV_ERANGE, 0)
         return -1
     vcpu.hv_deadline = now + delta
-    return int(delta)
+    return delta
 
 
 def expire_at_once(m: Machine, v: int, now: int) -> None:
     """The deadline has come before the timer could be armed: deliver in the vCPU's own context."""
     vcpu = m.vcpus[v]
-    note(m, now, vcpu.pcpu, v, T_EXPIRED_AT_ONCE, 0)
-    count_place(m, v, AT_ARM)
+    trace_step(m, now, vcpu.pcpu, v, Trace.EXPIRED_AT_ONCE, 0)
+    count_place(m, v, Place.AT_ARM)
     apic_timer_expired(m, v, vcpu.pcpu, False, now)
 
 
@@ -323,7 +277,7 @@ def start_hv_timer(m: Machine, v: int, now: int) -> bool:
     """Use the preemption timer; False if it can't serve."""
     vcpu = m.vcpus[v]
     if not kvm_can_use_hv_timer(m, v):
-        note(m, now, vcpu.pcpu, v, T_HV_REFUSED, 0)
+        trace_step(m, now, vcpu.pcpu, v, Trace.HV_REFUSED, 0)
         return False
     if vcpu.deadline == NEVER:
         return False
@@ -332,9 +286,9 @@ def start_hv_timer(m: Machine, v: int, now: int) -> bool:
         return False
     vcpu.hv_timer_in_use = 1
     vcpu.hv_armed += 1
-    note(m, now, vcpu.pcpu, v, T_START_HV_TIMER, vcpu.deadline)
+    trace_step(m, now, vcpu.pcpu, v, Trace.START_HV_TIMER, vcpu.deadline)
     hrtimer_cancel(m, v, now)
-    if vcpu.timer_mode != PERIODIC:
+    if vcpu.timer_mode != TimerMode.PERIODIC:
         if vcpu.pending:
             cancel_hv_timer(m, v, now)
         elif delta == 0:
@@ -351,7 +305,7 @@ def start_sw_tscdeadline(m: Machine, v: int, now: int) -> None:
     """
     vcpu = m.vcpus[v]
     if vcpu.deadline == NEVER:
-        note(m, now, vcpu.pcpu, v, T_NOTHING_ARMED, 0)
+        trace_step(m, now, vcpu.pcpu, v, Trace.NOTHING_ARMED, 0)
     elif vcpu.deadline - now > vcpu.advance_ns:
         hrtimer_start(m, v, vcpu.deadline - vcpu.advance_ns, vcpu.pcpu, now)
     else:
@@ -363,11 +317,11 @@ def start_sw_period(m: Machine, v: int, now: int) -> None:
     """Arm the hrtimer for a one-shot or periodic timer: no advance."""
     vcpu = m.vcpus[v]
     if vcpu.deadline == NEVER:
-        note(m, now, vcpu.pcpu, v, T_NOTHING_ARMED, 0)
+        trace_step(m, now, vcpu.pcpu, v, Trace.NOTHING_ARMED, 0)
         return
     if now >= vcpu.deadline:
         expire_at_once(m, v, now)
-        if vcpu.timer_mode == ONESHOT:
+        if vcpu.timer_mode == TimerMode.ONESHOT:
             return
         advance_periodic_target_expiration(m, v)
     hrtimer_start(m, v, vcpu.deadline, vcpu.pcpu, now)
@@ -377,10 +331,10 @@ def start_sw_timer(m: Machine, v: int, now: int) -> None:
     """Use a host hrtimer."""
     vcpu = m.vcpus[v]
     cancel_hv_timer(m, v, now)
-    if vcpu.timer_mode != PERIODIC and vcpu.pending:
+    if vcpu.timer_mode != TimerMode.PERIODIC and vcpu.pending:
         return
-    note(m, now, vcpu.pcpu, v, T_START_SW_TIMER, vcpu.deadline)
-    if vcpu.timer_mode == TSC_DEADLINE:
+    trace_step(m, now, vcpu.pcpu, v, Trace.START_SW_TIMER, vcpu.deadline)
+    if vcpu.timer_mode == TimerMode.TSC_DEADLINE:
         start_sw_tscdeadline(m, v, now)
     else:
         start_sw_period(m, v, now)
@@ -389,7 +343,7 @@ def start_sw_timer(m: Machine, v: int, now: int) -> None:
 def restart_apic_timer(m: Machine, v: int, now: int) -> None:
     """Choose again: the preemption timer, else an hrtimer."""
     vcpu = m.vcpus[v]
-    if vcpu.timer_mode != PERIODIC and vcpu.pending:
+    if vcpu.timer_mode != TimerMode.PERIODIC and vcpu.pending:
         return
     if not start_hv_timer(m, v, now):
         start_sw_timer(m, v, now)
@@ -399,7 +353,7 @@ def start_apic_timer(m: Machine, v: int, deadline: int, now: int) -> None:
     """Arm for `deadline` (NEVER disarms). What was armed, or expired and not yet injected, is cancelled."""
     vcpu = m.vcpus[v]
     hrtimer_cancel(m, v, now)
-    if vcpu.timer_mode != TSC_DEADLINE:
+    if vcpu.timer_mode != TimerMode.TSC_DEADLINE:
         cancel_hv_timer(m, v, now)
     vcpu.cancelled += vcpu.live + vcpu.pending
     vcpu.pending = 0
@@ -408,10 +362,10 @@ def start_apic_timer(m: Machine, v: int, deadline: int, now: int) -> None:
     if deadline != NEVER:
         vcpu.live = 1
         vcpu.armed += 1
-        if vcpu.timer_mode == PERIODIC:
-            vcpu.period = max(deadline - now, m.g[0].min_timer_period_ns)
+        if vcpu.timer_mode == TimerMode.PERIODIC:
+            vcpu.period = max(deadline - now, m.host.min_timer_period_ns)
             vcpu.deadline = now + vcpu.period
-    note(m, now, vcpu.pcpu, v, T_START_APIC_TIMER, deadline)
+    trace_step(m, now, vcpu.pcpu, v, Trace.START_APIC_TIMER, deadline)
     restart_apic_timer(m, v, now)
 
 
@@ -423,11 +377,11 @@ def kvm_lapic_expired_hv_timer(m: Machine, v: int, now: int) -> None:
     vcpu = m.vcpus[v]
     if not vcpu.hv_timer_in_use:
         return
-    note(m, now, vcpu.pcpu, v, T_HV_EXPIRED, 0)
-    count_place(m, v, AT_HV)
+    trace_step(m, now, vcpu.pcpu, v, Trace.HV_EXPIRED, 0)
+    count_place(m, v, Place.HV)
     apic_timer_expired(m, v, vcpu.pcpu, False, now)
     cancel_hv_timer(m, v, now)
-    if vcpu.timer_mode == PERIODIC:
+    if vcpu.timer_mode == TimerMode.PERIODIC:
         advance_periodic_target_expiration(m, v)
         restart_apic_timer(m, v, now)
 
@@ -437,14 +391,14 @@ def kvm_lapic_switch_to_sw_timer(m: Machine, v: int, now: int) -> None:
     vcpu = m.vcpus[v]
     vcpu.was_hv = vcpu.hv_timer_in_use
     if vcpu.hv_timer_in_use:
-        note(m, now, vcpu.pcpu, v, T_SWITCH_TO_SW, 0)
+        trace_step(m, now, vcpu.pcpu, v, Trace.SWITCH_TO_SW, 0)
         start_sw_timer(m, v, now)
 
 
 def kvm_lapic_switch_to_hv_timer(m: Machine, v: int, now: int) -> None:
     """The vCPU wakes: choose again. Up to v5.16 after every block, later only if the hv timer was in use before."""
-    if m.g[0].rearm_after_block or m.vcpus[v].was_hv:
-        note(m, now, m.vcpus[v].pcpu, v, T_SWITCH_TO_HV, 0)
+    if m.kernel.rearm_after_block or m.vcpus[v].was_hv:
+        trace_step(m, now, m.vcpus[v].pcpu, v, Trace.SWITCH_TO_HV, 0)
         restart_apic_timer(m, v, now)
 
 
@@ -459,5 +413,5 @@ def kvm_migrate_apic_timer(m: Machine, v: int, now: int) -> None:
     vcpu = m.vcpus[v]
     expires = m.timers[v].time
     if not kvm_can_post_timer_interrupt(m, v) and hrtimer_cancel(m, v, now):
-        note(m, now, vcpu.pcpu, v, T_MIGRATE, 0)
+        trace_step(m, now, vcpu.pcpu, v, Trace.MIGRATE, 0)
         hrtimer_start(m, v, expires, vcpu.pcpu, now)

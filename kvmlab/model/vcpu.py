@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kvmlab.model.draws import cost
 from kvmlab.model.guest_os import guest_resume
 from kvmlab.model.lapic import (
     kvm_inject_apic_timer_irqs,
@@ -14,25 +15,9 @@ from kvmlab.model.lapic import (
     kvm_wait_lapic_expire,
     send_ipi,
 )
-from kvmlab.model.machine import (
-    BLOCKED,
-    C_ENTRY,
-    C_POSTED_DELIVERY,
-    C_WAKE_UP,
-    GUEST,
-    HOST,
-    LANE_HV,
-    LANE_VCPU,
-    NEVER,
-    NONE,
-    PREEMPTED,
-    X_EXTERNAL_INTERRUPT,
-    Machine,
-    cost,
-    note,
-    schedule,
-)
-from kvmlab.model.trace import T_BLOCK, T_LOAD, T_SCHED_OUT
+from kvmlab.model.names import NEVER, NONE, Cost, Exit, Lane, State, Trace
+from kvmlab.model.records import Machine
+from kvmlab.model.schedule import schedule, trace_step
 from kvmlab.model.vmexit import count_gap, kvm_entry, kvm_exit
 
 HALT_POLL_NS_GROW_START = 10_000
@@ -46,7 +31,7 @@ def kvm_arch_vcpu_load(m: Machine, v: int, cpu: int, now: int) -> None:
         m.pcpus[vcpu.pcpu].vcpu = NONE
     m.pcpus[cpu].vcpu = v
     vcpu.pcpu = cpu
-    note(m, now, cpu, v, T_LOAD, vcpu.cpu)
+    trace_step(m, now, cpu, v, Trace.LOAD, vcpu.cpu)
     if vcpu.cpu != cpu:
         kvm_lapic_restart_hv_timer(m, v, now)
         vcpu.req_migrate_timer = 1
@@ -58,7 +43,7 @@ def move_if_asked(m: Machine, v: int, now: int) -> int:
     vcpu = m.vcpus[v]
     if vcpu.move_to != NONE:
         if m.pcpus[vcpu.move_to].vcpu == NONE:
-            now += cost(m, v, C_WAKE_UP)
+            now += cost(m, v, Cost.WAKE_UP)
             kvm_arch_vcpu_load(m, v, vcpu.move_to, now)
         vcpu.move_to = NONE
     return now
@@ -67,7 +52,7 @@ def move_if_asked(m: Machine, v: int, now: int) -> int:
 def adjust_halt_poll(m: Machine, v: int, halted_ns: int) -> None:
     """Grow or shrink how long a block polls before it sleeps (kvm_vcpu_halt in kvm_main.c)."""
     vcpu = m.vcpus[v]
-    ceiling = m.g[0].halt_poll_max_ns
+    ceiling = m.host.halt_poll_max_ns
     if ceiling == 0 or halted_ns <= vcpu.halt_poll_ns:
         return
     if halted_ns > ceiling:
@@ -79,11 +64,11 @@ def adjust_halt_poll(m: Machine, v: int, halted_ns: int) -> None:
 def vcpu_block(m: Machine, v: int, now: int) -> None:
     """The guest has halted and nothing is pending: sleep."""
     vcpu = m.vcpus[v]
-    note(m, now, vcpu.pcpu, v, T_BLOCK, 0)
+    trace_step(m, now, vcpu.pcpu, v, Trace.BLOCK, 0)
     kvm_lapic_switch_to_sw_timer(m, v, now)
-    vcpu.state = BLOCKED
+    vcpu.state = State.BLOCKED
     vcpu.blocked_at = now
-    schedule(m, LANE_VCPU, v, NEVER)
+    schedule(m, Lane.VCPU, v, NEVER)
     if vcpu.pending or vcpu.irr:
         kvm_vcpu_wake_up(m, v, now)
 
@@ -95,7 +80,7 @@ def vcpu_unblock(m: Machine, v: int, now: int) -> None:
     adjust_halt_poll(m, v, blocked)
     vcpu.idle_ns += blocked
     vcpu.blocked_ns += blocked
-    vcpu.state = HOST
+    vcpu.state = State.HOST
     vcpu.halting = 0
     now = move_if_asked(m, v, now)
     kvm_lapic_switch_to_hv_timer(m, v, now)
@@ -106,14 +91,14 @@ def vmx_update_hv_timer(m: Machine, v: int) -> None:
     """Load the preemption timer for this entry: whole grains of 2**N cycles, 0 when overdue; it counts in the guest."""
     vcpu = m.vcpus[v]
     if vcpu.hv_timer_in_use:
-        g = m.g[0]
+        host = m.host
         remaining = max(0, vcpu.hv_deadline - vcpu.in_guest_at)
-        grains = (remaining * g.tsc_khz // 1_000_000) >> g.preemption_timer_shift
-        loaded = (grains << g.preemption_timer_shift) * 1_000_000 // g.tsc_khz
+        grains = (remaining * host.tsc_khz // 1_000_000) >> host.preemption_timer_shift
+        loaded = (grains << host.preemption_timer_shift) * 1_000_000 // host.tsc_khz
         # A timer whose grain is longer than what remains exits at once, over and over until the deadline. That a
         # microsecond passes each time keeps such a run finite even where exits cost nothing.
         loaded = max(loaded, min(remaining, 1000))
-        schedule(m, LANE_HV, v, vcpu.in_guest_at + loaded)
+        schedule(m, Lane.HV, v, vcpu.in_guest_at + loaded)
 
 
 def vcpu_enter_guest(m: Machine, v: int, now: int) -> None:
@@ -121,9 +106,9 @@ def vcpu_enter_guest(m: Machine, v: int, now: int) -> None:
     vcpu = m.vcpus[v]
     now = move_if_asked(m, v, now)
     if vcpu.preempted_for:
-        note(m, now, vcpu.pcpu, v, T_SCHED_OUT, vcpu.preempted_for)
-        vcpu.state = PREEMPTED
-        schedule(m, LANE_VCPU, v, now + vcpu.preempted_for)
+        trace_step(m, now, vcpu.pcpu, v, Trace.SCHED_OUT, vcpu.preempted_for)
+        vcpu.state = State.PREEMPTED
+        schedule(m, Lane.VCPU, v, now + vcpu.preempted_for)
         vcpu.preempted_for = 0
         return
     if vcpu.req_migrate_timer:
@@ -137,8 +122,8 @@ def vcpu_enter_guest(m: Machine, v: int, now: int) -> None:
     kvm_entry(m, v, now)
     if vcpu.irr:
         now = kvm_wait_lapic_expire(m, v, vcpu.pcpu, now)
-    vcpu.in_guest_at = now + cost(m, v, C_ENTRY)
-    vcpu.state = GUEST
+    vcpu.in_guest_at = now + cost(m, v, Cost.ENTRY_TRANSITION)
+    vcpu.state = State.GUEST
     count_gap(m, v)
     vmx_update_hv_timer(m, v)
     guest_resume(m, v, vcpu.in_guest_at)
@@ -152,25 +137,25 @@ def vcpu_runs(m: Machine, v: int, now: int) -> None:
     vcpu = m.vcpus[v]
     irq_end = m.pcpus[vcpu.pcpu].irq_end
     if now < irq_end:
-        schedule(m, LANE_VCPU, v, irq_end)
-    elif vcpu.state == BLOCKED:
+        schedule(m, Lane.VCPU, v, irq_end)
+    elif vcpu.state == State.BLOCKED:
         vcpu_unblock(m, v, now)
     else:
-        vcpu.state = HOST
+        vcpu.state = State.HOST
         vcpu_enter_guest(m, v, now)
 
 
 def leave_guest_by_irq(m: Machine, v: int, now: int) -> int:
     """An interrupt for the host arrives on the vCPU's pCPU in guest mode; return when the host sees it."""
-    return kvm_exit(m, v, X_EXTERNAL_INTERRUPT, False, max(now, m.vcpus[v].in_guest_at))
+    return kvm_exit(m, v, Exit.EXTERNAL_INTERRUPT, False, max(now, m.vcpus[v].in_guest_at))
 
 
 def preempt(m: Machine, v: int, for_ns: int, now: int) -> None:
     """Another task takes the pCPU for a while."""
     vcpu = m.vcpus[v]
-    if vcpu.state == GUEST or vcpu.state == HOST:
+    if vcpu.state == State.GUEST or vcpu.state == State.HOST:
         vcpu.preempted_for = for_ns
-    if vcpu.state == GUEST:
+    if vcpu.state == State.GUEST:
         leave_guest_by_irq(m, v, now)
 
 
@@ -178,7 +163,7 @@ def move(m: Machine, v: int, cpu: int, now: int) -> None:
     """The scheduler wants the vCPU on `cpu`: at once if it runs, else when it next does."""
     vcpu = m.vcpus[v]
     vcpu.move_to = cpu
-    if vcpu.state == GUEST:
+    if vcpu.state == State.GUEST:
         leave_guest_by_irq(m, v, now)
 
 
@@ -186,7 +171,7 @@ def deliver_device_interrupt(m: Machine, v: int, now: int) -> None:
     """A device model on another CPU raises an interrupt: posted with APICv, else by kick."""
     vcpu = m.vcpus[v]
     vcpu.device_irr = 1
-    if vcpu.state == GUEST and vcpu.apicv:
-        send_ipi(m, v, now + cost(m, v, C_POSTED_DELIVERY))
+    if vcpu.state == State.GUEST and vcpu.apicv:
+        send_ipi(m, v, now + cost(m, v, Cost.POSTED_DELIVERY))
     else:
         kvm_vcpu_kick(m, v, NONE, now)

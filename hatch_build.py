@@ -1,0 +1,20 @@
+"""Translates the rules of kvmlab/model to WebAssembly when the package is built; the module goes into the wheel."""
+
+import sys
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class RulesHook(BuildHookInterface):  # type: ignore[type-arg]
+    """Runs for wheels and for editable installs."""
+
+    PLUGIN_NAME = "custom"
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Write kvmlab/engine/rules.wasm, which git ignores, and have it packed."""
+        sys.path.insert(0, self.root)
+        from kvmlab.engine.build import MODULE, build
+
+        build()
+        build_data["artifacts"].append(MODULE.relative_to(self.root).as_posix())

@@ -1,0 +1,53 @@
+"""The rules in plain Python: to read, to debug, and where there is no WebAssembly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from kvmlab.engine.layout import PLANNED, TABLES, Table, Tables
+from kvmlab.model.loop import run
+from kvmlab.model.records import Machine, Sizes
+from kvmlab.model.start import plan, prepare
+
+
+def as_objects(table: Table, array: np.ndarray) -> Any:
+    """Return a table as rules see it: a list of records or of ints, or a single record."""
+    if table.record is None:
+        return array.tolist()
+    records = [table.record(*values) for values in array.tolist()]
+    return records[0] if table.single else records
+
+
+def as_array(table: Table, objects: Any) -> np.ndarray:
+    """Return as numpy's records what `as_objects` made, changed by a run."""
+    if table.record is None:
+        return np.array(objects, table.dtype)
+    records = [objects] if table.single else objects
+    names = [field.name for field in fields(table.record)]
+    return np.array([tuple(getattr(each, name) for name in names) for each in records], table.dtype)
+
+
+class PlainMachine:
+    """A machine whose tables are Python objects (`state`)."""
+
+    def __init__(self, given: Mapping[str, np.ndarray]) -> None:
+        objects = {name: as_objects(TABLES[name], array) for name, array in given.items()}
+        self.state = Machine(**objects, **{name: [] for name in PLANNED})
+        plan(self.state)
+        sizes: Sizes = self.state.sizes
+        for name in PLANNED:
+            empty = np.zeros(getattr(sizes, name), TABLES[name].dtype)
+            getattr(self.state, name).extend(as_objects(TABLES[name], empty))
+        prepare(self.state)
+
+    def advance(self, until: int) -> int:
+        """Run up to the time `until` (ns); return the time reached."""
+        return run(self.state, until)
+
+    def tables(self) -> Tables:
+        """Return the tables as they are now."""
+        return Tables({name: as_array(table, getattr(self.state, name)) for name, table in TABLES.items()})

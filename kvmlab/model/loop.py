@@ -1,0 +1,63 @@
+"""The event loop: the earliest event, one after another."""
+
+from __future__ import annotations
+
+from kvmlab.model.guest_os import guest_acts
+from kvmlab.model.interrupts import hrtimer_interrupt, hv_timer_expires, ipi_arrives, post_arrives
+from kvmlab.model.names import LANE_BITS, NONE, Lane, State
+from kvmlab.model.outside import outside_event, work_arrives
+from kvmlab.model.records import Machine
+from kvmlab.model.schedule import clear
+from kvmlab.model.start import start
+from kvmlab.model.vcpu import vcpu_runs
+
+
+def handle(m: Machine, kind: int, owner: int, now: int) -> None:
+    """One event."""
+    if kind >= Lane.PCPU:
+        hrtimer_interrupt(m, owner, now)
+    elif kind == Lane.VCPU:
+        if m.vcpus[owner].state == State.GUEST:
+            guest_acts(m, owner, now)
+        else:
+            vcpu_runs(m, owner, now)
+    elif kind == Lane.HV:
+        hv_timer_expires(m, owner, now)
+    elif kind == Lane.IPI:
+        ipi_arrives(m, owner, now)
+    elif kind == Lane.POST:
+        post_arrives(m, owner, now)
+    elif kind == Lane.WORK:
+        work_arrives(m, owner, now)
+    else:
+        outside_event(m, kind, owner, now)
+
+
+def run(m: Machine, until: int) -> int:
+    """Handle events in order up to the time `until` (ns), or until every guest has finished; return the time reached.
+
+    The first call starts the machine. A later one goes on where the last one ended.
+    """
+    loop = m.loop
+    if loop.seq == 0:
+        start(m)
+    while loop.queued > 0 and loop.n_done < loop.n_vcpus:
+        i = m.queue[0]
+        lane = m.lanes[i]
+        if lane.time > until:
+            break
+        loop.now = lane.time
+        loop.events += 1
+        kind: int = Lane.PCPU
+        owner = i - (loop.n_vcpus << LANE_BITS)
+        if owner < 0:
+            kind = i & ((1 << LANE_BITS) - 1)
+            owner = i >> LANE_BITS
+        loop.handled = i
+        handle(m, kind, owner, loop.now)
+        if loop.handled != NONE:
+            clear(m, i)
+            loop.handled = NONE
+    if loop.n_done < loop.n_vcpus:
+        loop.now = until
+    return loop.now
