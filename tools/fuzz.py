@@ -76,7 +76,7 @@ def fuzz_one(target: str, arguments: list[str]) -> None:
     import atheris
 
     with atheris.instrument_imports(
-        include=["kvmlab.host.formats", "kvmlab.host.timers", "kvmlab.host.explain", "kvmlab.host.inference"]
+        include=["kvmlab.host.formats", "kvmlab.host.tracker", "kvmlab.host.explain", "kvmlab.host.inference"]
     ):
         read = readers()[target]
 

@@ -16,8 +16,9 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from kvmlab import kernels
-from kvmlab.host.explain import SVM_EXITS, Explanation, explain, fate
-from kvmlab.host.timers import HLT_EXITS, IRQ_EXITS, MWAIT_EXITS, TMICT, WRITE_EXITS
+from kvmlab.host.explain import Explanation, explain
+from kvmlab.host.names import HLT_EXITS, IRQ_EXITS, MWAIT_EXITS, SVM_EXITS, TMICT, WRITE_EXITS
+from kvmlab.host.outcome import fate
 from kvmlab.kernels import Kernel
 from kvmlab.policy import REVISIONS, Policy
 from kvmlab.results.run import Run, simulate
