@@ -84,7 +84,8 @@ def test_an_hrtimer_that_nobody_is_known_to_arm_is_the_hosts() -> None:
     """Neither an unknown thread nor a vCPU in the guest queues a LAPIC timer."""
     timers, tracker = follow((IDLE, 0, START), (VCPU, 1, ENTRY), (VCPU, 1, START), (IDLE, 0, EXPIRE))
     assert timers == []
-    assert tracker.hrtimers == tracker.callbacks == {}
+    assert not tracker.hrtimers
+    assert not tracker.callbacks
     # It is a LAPIC timer, so it does not count as one of the host's own.
     assert not tracker.host_hrtimers
 

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kvmlab.host.explain.evidence import Evidence
 from kvmlab.host.explain.explanation import Explanation
@@ -99,7 +99,7 @@ def name_of(text_or_path: str | os.PathLike[str]) -> str:
     return os.path.basename(os.fspath(text_or_path)) if is_path else "the text"
 
 
-def frame_events(frame: Any) -> Iterator[Event]:
+def frame_events(frame: pd.DataFrame) -> Iterator[Event]:
     """Yield the events of a table of `read_kvm_trace`; raise ValueError for anything else."""
     missing = [name for name in Event._fields if name not in getattr(frame, "columns", ())]
     if missing:

@@ -69,6 +69,7 @@ def workload_of(measured: Measured, world: World, waits_by: str) -> Workload:
     """Return what each vCPU does in a world. Writes that do not arm the timer are other exits."""
 
     def rate(count: float) -> float:
+        """Return a count as a rate per vCPU and second that a workload may have."""
         per_second = measured.per_second(count) * world.factor
         return min(MOST_HZ, per_second) if per_second >= checks.MIN_RATE else 0.0
 
