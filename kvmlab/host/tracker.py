@@ -119,7 +119,7 @@ class Tracker:
     # The vCPU leaves and enters the guest, and sleeps.
 
     def on_exit(self, event: Event) -> None:
-        """The vCPU leaves the guest, perhaps because its timer fired."""
+        """Handle kvm_exit: the vCPU leaves the guest, perhaps because its timer fired."""
         thread = self.thread_of(event)
         self.close_span(thread, event.time_ns)
         reason = event.reason or ""
@@ -143,7 +143,7 @@ class Tracker:
                 timer.expiry_exit_ns, timer.expiry_vector = event.time_ns, vector
 
     def on_entry(self, event: Event) -> None:
-        """The vCPU enters the guest, perhaps with the timer's interrupt."""
+        """Handle kvm_entry: the vCPU enters the guest, perhaps with the timer's interrupt."""
         thread = self.thread_of(event)
         self.close_span(thread, event.time_ns)
         thread.enter(event.time_ns, event.cpu)
@@ -152,7 +152,7 @@ class Tracker:
             timer.entry_ns = event.time_ns
 
     def on_wakeup(self, event: Event) -> None:
-        """The vCPU's thread goes on after it has slept: an expiry meanwhile found it blocked."""
+        """Handle kvm_vcpu_wakeup: the vCPU's thread has slept, and an expiry meanwhile found it blocked."""
         thread, slept = self.threads.get(event.pid), event.fields.get("duration_ns")
         timer = thread.expired if thread else None
         if not timer or timer.fired_ns is None or not isinstance(slept, int) or timer.vcpu_was != "host":
@@ -163,7 +163,7 @@ class Tracker:
     # A timer is armed.
 
     def on_msr(self, event: Event) -> None:
-        """A write to one of the LAPIC's registers."""
+        """Handle kvm_msr: a write to one of the LAPIC's registers."""
         if event.fields.get("access") != "write":
             return
         msr, value = event.fields.get("msr"), event.fields.get("value")
@@ -180,7 +180,7 @@ class Tracker:
             timer.arm_fast = interrupts_off(event)
 
     def on_apic(self, event: Event) -> None:
-        """A write to the xAPIC's initial count."""
+        """Handle kvm_apic: a write to the xAPIC's initial count."""
         if event.fields.get("access") == "write" and event.fields.get("register") == "APIC_TMICT":
             timer = self.arm(self.thread_of(event), event)
             value = event.fields.get("value")
@@ -188,7 +188,7 @@ class Tracker:
             timer.msr = TMICT
 
     def on_hv_timer_state(self, event: Event) -> None:
-        """The preemption timer is, or is no longer, in use."""
+        """Handle kvm_hv_timer_state: the preemption timer is, or is no longer, in use."""
         thread = self.thread_of(event)
         in_use = event.fields.get("hv_timer") == 1
         if thread.reason in WRITE_EXITS:
@@ -200,7 +200,7 @@ class Tracker:
             self.next_period(thread, event, "hv")
 
     def on_hrtimer_start(self, event: Event) -> None:
-        """The LAPIC timer's hrtimer is queued: by the vCPU's thread, or by its own callback for the next period."""
+        """Handle hrtimer_start: the LAPIC timer's hrtimer is queued, by the vCPU's thread or for the next period."""
         if event.fields.get("function") != "apic_timer_fn":
             return
         timer = self.started_timer(event)
@@ -231,7 +231,7 @@ class Tracker:
     # A timer fires.
 
     def on_hrtimer_expire(self, event: Event) -> None:
-        """An hrtimer's callback begins."""
+        """Handle hrtimer_expire_entry: an hrtimer's callback begins."""
         span = self.timeline.add(Span(event.time_ns, event.time_ns, ("pCPU", event.cpu), "hrtimer"))
         thread = self.hrtimers.get(str(event.fields["hrtimer"]))
         if event.fields.get("function") != "apic_timer_fn":
@@ -255,7 +255,7 @@ class Tracker:
     # The guest gets its interrupt.
 
     def on_accept(self, event: Event) -> None:
-        """The virtual APIC takes a vector: of the timer, if it comes where its expiry is dealt with."""
+        """Handle kvm_apic_accept_irq: a vector is taken, of the timer if that is where its expiry is dealt with."""
         vector = event.fields.get("vector")
         self.sees_accept = True
         callback = self.callbacks.get(event.cpu)
@@ -271,7 +271,7 @@ class Tracker:
         self.accepted_in_thread(thread, event)
 
     def accepted_in_callback(self, thread: Thread, event: Event) -> None:
-        """The hrtimer's callback, on another CPU than the vCPU's, gives the guest its interrupt: it is posted."""
+        """Note a post: the hrtimer's callback, on another CPU than the vCPU's, gives the guest its interrupt."""
         timer, vector = thread.expired, event.fields.get("vector")
         thread.apicv |= event.event == "kvm_apicv_accept_irq"
         if timer and timer.accepted_ns is None:
@@ -280,7 +280,7 @@ class Tracker:
             self.timeline.add_post(event.time_ns, event.cpu, thread.pid)
 
     def accepted_in_thread(self, thread: Thread, event: Event) -> None:
-        """The vCPU's own thread gives the guest its timer interrupt."""
+        """Note that the vCPU's own thread gives the guest its timer interrupt."""
         timer, arming, last = thread.expired, thread.arming, thread.timer
         if timer and timer.accepted_ns is None:
             timer.accepted_ns = event.time_ns
@@ -291,7 +291,7 @@ class Tracker:
             self.accepted_unseen(thread, last, event)
 
     def accepted_at_arm(self, thread: Thread, timer: Timer, event: Event) -> None:
-        """The deadline had passed when the timer was armed."""
+        """Note that the deadline had passed when the timer was armed."""
         timer.at_arm, timer.backend = True, None
         # The fast path ends where the interrupt has to be injected the long way.
         timer.arm_fast = timer.arm_fast and interrupts_off(event)
@@ -300,7 +300,7 @@ class Tracker:
         self.expire(thread, timer)
 
     def accepted_unseen(self, thread: Thread, timer: Timer, event: Event) -> None:
-        """The timer has fired, but its callback is not in the listing."""
+        """Note that the timer has fired, although its callback is not in the listing."""
         timer.accepted_ns = event.time_ns
         timer.vcpu_cpu = event.cpu
         timer.vcpu_was = "blocked" if thread.reason in HLT_EXITS else "host"
@@ -312,7 +312,7 @@ class Tracker:
         self.expire(thread, timer)
 
     def on_wait(self, event: Event) -> None:
-        """The advance was waited out: how far away the deadline was."""
+        """Handle kvm_wait_lapic_expire: the advance was waited out, and how far away the deadline was."""
         callback = self.callbacks.get(event.cpu)
         thread = callback[0] if callback else self.threads.get(event.pid)
         delta = event.fields.get("delta")

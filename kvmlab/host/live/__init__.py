@@ -6,12 +6,17 @@ also need tracefs, which mostly means root.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
 from kvmlab.host.live import evidence, guest_code, host
 from kvmlab.host.live.result import Arguments, LiveRun
 from kvmlab.scenario import checks
+
+if TYPE_CHECKING:
+    from kvmlab.host.live.guest import Settings as GuestSettings
 
 __all__ = ["LiveRun", "available", "measure"]
 
@@ -85,24 +90,11 @@ def measure(
 
 def live_run(settings: Arguments, timeout_s: float) -> LiveRun:
     """Run the guest, and look at everything that the host shows of it."""
-    from kvmlab.host.live.guest import Settings, run_guest
+    from kvmlab.host.live.guest import run_guest
 
-    parameters, notes = host.parameters(), []
-    period_us, slowest = settings["period_us"], parameters.get("kvm.min_timer_period_us", "")
-    if settings["timer_mode"] == "periodic" and slowest.isdecimal() and period_us < int(slowest):
-        notes.append(f"kvm.min_timer_period_us is {slowest}: KVM slows the periodic timer of {period_us:g} us to that.")
-        period_us = float(slowest)
-    work = Settings(
-        timers=settings["timers"],
-        period_ns=round(period_us * 1e3),
-        timer_mode=settings["timer_mode"],
-        waits_by=settings["waits_by"],
-        hlt_in_guest=settings["hlt_in_guest"],
-        pause_in_guest=settings["pause_in_guest"],
-        pcpu=settings["pcpu"],
-        traced_timers=settings["traced_timers"],
-    )
-    measured = run_guest(work, timeout_s)
+    parameters = host.parameters()
+    period_us, notes = granted_period_us(settings, parameters)
+    measured = run_guest(guest_settings(settings, period_us), timeout_s)
     latency_ns, lost = latencies(measured.samples, measured.tsc_khz, period_us * 1e3, settings["timer_mode"])
     traced = None
     if measured.listing:
@@ -136,6 +128,31 @@ def live_run(settings: Arguments, timeout_s: float) -> LiveRun:
         release=host.release(),
         tsc_khz=measured.tsc_khz,
         trace=measured.listing,
+    )
+
+
+def granted_period_us(settings: Arguments, parameters: dict[str, str]) -> tuple[float, list[str]]:
+    """Return the period in us that KVM grants, and a sentence if that is not the one asked for."""
+    period_us, slowest = settings["period_us"], parameters.get("kvm.min_timer_period_us", "")
+    if settings["timer_mode"] == "periodic" and slowest.isdecimal() and period_us < int(slowest):
+        note = f"kvm.min_timer_period_us is {slowest}: KVM slows the periodic timer of {period_us:g} us to that."
+        return float(slowest), [note]
+    return period_us, []
+
+
+def guest_settings(settings: Arguments, period_us: float) -> GuestSettings:
+    """Return what the guest's thread needs to know."""
+    from kvmlab.host.live.guest import Settings
+
+    return Settings(
+        timers=settings["timers"],
+        period_ns=round(period_us * 1e3),
+        timer_mode=settings["timer_mode"],
+        waits_by=settings["waits_by"],
+        hlt_in_guest=settings["hlt_in_guest"],
+        pause_in_guest=settings["pause_in_guest"],
+        pcpu=settings["pcpu"],
+        traced_timers=settings["traced_timers"],
     )
 
 

@@ -133,7 +133,7 @@ def from_counters(seen: Observed) -> tuple[str | None, list[str]]:
         said.append("Beside those and the arming there is no exit for each timer: no preemption timer exited.")
         return "hrtimer", said
     if 0.8 <= rest <= 1.3 and irqs < seen.timers / 2:
-        said.append("Beside the arming there is one exit a timer that is no interrupt: the preemption timer's.")
+        said.append("Beside the arming there is one exit per timer that is no interrupt: the preemption timer's.")
         return "hv", said
     return None, said
 

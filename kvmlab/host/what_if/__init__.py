@@ -90,27 +90,19 @@ def what_if(
     """
     findings = Findings()
     e = recording if isinstance(recording, Explanation) else explain(recording)
-    measured = measured_from(
-        e,
-        findings,
-        None if seconds is None else checks.number("seconds", seconds, 1e-6, 1e7, "s"),
-        None if vcpus is None else checks.whole("vcpus", vcpus, 1, 100_000),
-        None if timer_hz is None else checks.number("timer_hz", timer_hz, checks.MIN_RATE, 1e5, "Hz"),
-    )
+    measured = measured_from(e, findings, seconds, vcpus, timer_hz)
     said = Assumptions.checked(
         e,
         measured,
-        {
-            "pi_inject_timer": pi_inject_timer,
-            "apicv_active": apicv_active,
-            "hv_timer": hv_timer,
-            "mwait_in_guest": mwait_in_guest,
-            "hlt_in_guest": hlt_in_guest,
-            "isolated": isolated,
-            "housekeeping": housekeeping,
-            "waits_by": waits_by,
-            "tsc_ghz": tsc_ghz,
-        },
+        pi_inject_timer=pi_inject_timer,
+        apicv_active=apicv_active,
+        hv_timer=hv_timer,
+        mwait_in_guest=mwait_in_guest,
+        hlt_in_guest=hlt_in_guest,
+        isolated=isolated,
+        housekeeping=housekeeping,
+        waits_by=waits_by,
+        tsc_ghz=tsc_ghz,
     )
     base = kernels.find(kernel)
     chosen = [variant(base, each) for each in checks.several("revisions", revisions, "names of policies")]

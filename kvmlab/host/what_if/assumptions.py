@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from kvmlab.host.explain import Explanation
 from kvmlab.host.names import SVM_EXITS
@@ -16,7 +14,9 @@ from kvmlab.scenario import checks
 MOST_VCPUS = 8
 """vCPUs that are simulated; of more, only these."""
 LOADS = ("idle", "ticking", "timers")
+"""What housekeeping CPUs may do."""
 WAITS = ("spin", "hlt", "mwait", "pause")
+"""How an idle guest may wait."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,25 @@ class Assumptions:
     tsc_ghz: float = 2.5
 
     @staticmethod
-    def checked(e: Explanation, measured: Measured, said: Mapping[str, Any]) -> Assumptions:
-        """Check what the reader says, by the names of `what_if`'s arguments; take from the recording what None leaves.
+    def checked(
+        e: Explanation,
+        measured: Measured,
+        *,
+        pi_inject_timer: bool,
+        apicv_active: bool,
+        hv_timer: bool | None,
+        mwait_in_guest: bool,
+        hlt_in_guest: bool | None,
+        isolated: bool,
+        housekeeping: str | None,
+        waits_by: str | None,
+        tsc_ghz: float,
+    ) -> Assumptions:
+        """Check what the reader says, as arguments of `what_if`; take from the recording what None leaves open.
 
         Raises ValueError for an argument that is invalid, and for one that the recording contradicts.
         """
-        keeps_hlt = checks.flag("hlt_in_guest", False if said["hlt_in_guest"] is None else said["hlt_in_guest"])
+        keeps_hlt = checks.flag("hlt_in_guest", False if hlt_in_guest is None else hlt_in_guest)
         if measured.halts and keeps_hlt:
             raise ValueError(
                 f"hlt_in_guest: True does not fit: the recording has {measured.halts:.0f} exits of HLT or MWAIT"
@@ -50,17 +63,15 @@ class Assumptions:
         amd = bool(SVM_EXITS & set(map(str, e.exits.index)))
         return Assumptions(
             hlt_in_guest=keeps_hlt,
-            mwait_in_guest=checks.flag("mwait_in_guest", said["mwait_in_guest"]),
-            waits_by=waits if said["waits_by"] is None else checks.choice("waits_by", said["waits_by"], WAITS),
-            isolated=checks.flag("isolated", said["isolated"]),
-            apicv=checks.flag("apicv_active", said["apicv_active"]),
-            preemption_timer=checks.flag("hv_timer", not amd if said["hv_timer"] is None else said["hv_timer"]),
-            pi_inject_timer=checks.flag("pi_inject_timer", said["pi_inject_timer"]),
+            mwait_in_guest=checks.flag("mwait_in_guest", mwait_in_guest),
+            waits_by=waits if waits_by is None else checks.choice("waits_by", waits_by, WAITS),
+            isolated=checks.flag("isolated", isolated),
+            apicv=checks.flag("apicv_active", apicv_active),
+            preemption_timer=checks.flag("hv_timer", not amd if hv_timer is None else hv_timer),
+            pi_inject_timer=checks.flag("pi_inject_timer", pi_inject_timer),
             vendor="amd" if amd else "intel",
-            tsc_ghz=said["tsc_ghz"],
-            housekeeping=None
-            if said["housekeeping"] is None
-            else checks.choice("housekeeping", said["housekeeping"], LOADS),
+            tsc_ghz=tsc_ghz,
+            housekeeping=None if housekeeping is None else checks.choice("housekeeping", housekeeping, LOADS),
         )
 
     def say(self, findings: Findings, measured: Measured, base: Kernel) -> None:

@@ -12,6 +12,7 @@ from kvmlab.host.names import HLT_EXITS, IRQ_EXITS, MWAIT_EXITS, TMICT, WRITE_EX
 from kvmlab.host.outcome import fate
 from kvmlab.host.what_if.cost_fit import fitted_costs
 from kvmlab.host.what_if.findings import Findings
+from kvmlab.scenario import checks
 from kvmlab.scenario.costs import Costs
 from kvmlab.scenario.interval import Interval
 
@@ -71,10 +72,13 @@ def measured_from(
 ) -> Measured:
     """Read off how many timers there were, what else happened, and what it cost; say so in `findings`.
 
-    `seconds`, `vcpus`, `timer_hz`: as in `what_if`. Raises ValueError where nothing arms a timer.
+    `seconds`, `vcpus`, `timer_hz`: as in `what_if`. Raises ValueError for one that is invalid, and where nothing arms
+    a timer.
     """
+    seconds = None if seconds is None else checks.number("seconds", seconds, 1e-6, 1e7, "s")
+    timer_hz = None if timer_hz is None else checks.number("timer_hz", timer_hz, checks.MIN_RATE, 1e5, "Hz")
+    vcpus = (None if vcpus is None else checks.whole("vcpus", vcpus, 1, 100_000)) or e.vcpus or 1
     counts = counts_of(e.exits)
-    vcpus = vcpus or e.vcpus or 1
     timers, own_irqs = timers_in_table(counts, findings) if e.table is not None else timers_in_trace(e, findings)
     if timers.value <= 0:
         raise ValueError(f"{e.name}: nothing that arms a timer was found; expected MSR_WRITE exits, or kvm_msr events")
@@ -83,14 +87,14 @@ def measured_from(
     if rate_is_assumed:
         findings.cannot.append(
             f"How long the recording took: varied, as if each vCPU had {RATE_HZ.low:g}, {RATE_HZ.value:g} (central) "
-            f"or {RATE_HZ.high:g} timers a second. Say seconds= or timer_hz=."
+            f"or {RATE_HZ.high:g} timers per second. Say seconds= or timer_hz=."
         )
     host_irqs = max(0.0, counts.get(IRQS, 0) - own_irqs)
     others = sum(n for name, n in counts.items() if name not in (WRITES, IRQS, HALTS, PREEMPTION))
     other_exits = others + max(0.0, counts.get(WRITES, 0) - timers.value)
     halts = counts.get(HALTS, 0)
     findings.known.append(
-        f"Besides timers: {halts:.0f} halts, {host_irqs:.0f} interrupts that are not the timer's, "
+        f"Apart from timers: {halts:.0f} halts, {host_irqs:.0f} interrupts that are not the timer's, "
         f"{other_exits:.0f} other exits."
     )
     return Measured(
@@ -146,7 +150,9 @@ def timers_in_table(counts: Mapping[str, int], findings: Findings) -> tuple[Inte
     # A guest that halts writes its timer to stop its tick and to start it again, too: few of its writes may expire.
     central = min(writes, hv + irqs + halts) if halts else writes
     least = min(central, max(hv, central // 2))
-    findings.known.append(f"At most {writes} timers were armed: so many writes exited, EOI and ICR writes among them.")
+    findings.known.append(
+        f"At most {writes} timers were armed: that many writes exited, EOI and ICR writes among them."
+    )
     if hv:
         findings.known.append(f"At least {hv} timers expired by the preemption timer.")
     findings.cannot.append(
@@ -205,6 +211,6 @@ def housekeeping_period_us(e: Explanation, findings: Findings) -> float | None:
     if hz is None or hz < MORE_THAN_TICKS_HZ:
         return None
     findings.known.append(
-        f"A pCPU without a vCPU fires {hz:,.0f} hrtimers of its own a second: a busy housekeeping CPU."
+        f"A pCPU without a vCPU fires {hz:,.0f} hrtimers of its own per second: a busy housekeeping CPU."
     )
     return min(1e6, max(5.0, 1e6 / hz))
