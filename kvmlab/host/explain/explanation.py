@@ -77,12 +77,19 @@ class Explanation:
     def timers(self) -> pd.DataFrame:
         """One row per timer, in the order of arming.
 
-        Columns: armed_ns (the exit that armed it, on the recording's clock), vcpu, pcpu (where it was armed), arm_exit
-        (NA: a periodic timer went on by itself), backend ("hv", "hrtimer", "not visible"; NA: nothing had to be armed),
-        fired_on (pCPU), fires_on ("own", "housekeeping", "not visible"), vcpu_was ("guest", "interrupted", "blocked",
-        "host": where the expiry found the vCPU), expiry_exit (NA: none), delivery ("posted", "vm_entry", "wake_up",
-        "at_arm", "not visible"), fate ("delivered", "armed anew", "disarmed", "still armed", "not visible"), latency_ns
-        (deadline -> post or VM entry, the last that a host sees before the guest's handler; NA: not visible).
+        Columns:
+
+        - armed_ns: the exit that armed it, in ns on the recording's clock.
+        - vcpu; pcpu: where it was armed.
+        - arm_exit: the exit that armed it; NA: a periodic timer went on by itself.
+        - backend: "hv", "hrtimer", "not visible"; NA: nothing had to be armed.
+        - fired_on: pCPU; fires_on: "own", "housekeeping", "not visible"; NA: it did not fire.
+        - vcpu_was: where the expiry found the vCPU, "guest", "interrupted", "blocked", "host"; NA: not visible.
+        - expiry_exit: the exit that the expiry cost; NA: none.
+        - delivery: "posted", "vm_entry", "wake_up", "at_arm", "not visible"; NA: nothing was armed.
+        - fate: "delivered", "armed anew", "disarmed", "still armed", "not visible".
+        - latency_ns: deadline -> post or VM entry, the last that a host sees before the guest's handler, in ns; NA: not
+          visible.
         """
         import pandas as pd
 

@@ -336,6 +336,10 @@ def _perf_frame(table: _PerfTable) -> pd.DataFrame:
 def write_perf_kvm_stat(table: pd.DataFrame, title: str | None = None, width: int = 20) -> str:
     """Return the text of ``perf kvm stat report`` for `table`, as `perf_text` writes it, if it reads back the same.
 
+    - `table`: index and columns as `read_perf_kvm_stat` returns them, rows in the order in which to print them.
+    - `title`: heads the column of names; None: the index's name, or ``VM-EXIT``.
+    - `width`: of the column of names, 20 or 40.
+
     Raises ValueError as `perf_text` does, and for anything that would not read back as it was written (a name with line
     breaks, a name twice).
     """
