@@ -17,7 +17,7 @@ RANDOM = os.environ.get("KVMLAB_HYPOTHESIS") == "random"
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 
-def few(examples):
+def few(examples: int) -> settings:
     """Settings for a property that runs the engine: `examples` of them, ten times as many on request."""
     many = int(os.environ.get("KVMLAB_EXAMPLES", "1"))
     return settings(deadline=None, derandomize=not RANDOM, max_examples=examples * many, suppress_health_check=SLOW)

@@ -16,7 +16,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parent.parent
 CRASHES = ROOT / "fuzz-crashes"
@@ -52,12 +51,9 @@ def readers() -> dict[str, Callable[[str], object]]:
 
     def understood(text: str) -> object:
         """What `kvmlab.what_if` makes of a recording, up to the scenarios that it would run."""
-        measured = whatif.measured_from(kvmlab.explain(text), whatif.Sentences(), None, None, None)
-        host: dict[str, Any] = {"vendor": "intel", "tsc_ghz": 2.5, "isolated": True, "apicv": True}
-        host |= {"preemption_timer": True, "pi_inject_timer": True}
-        guest = {"hlt_in_guest": False, "mwait_in_guest": False, "waits_by": "hlt"}
-        worlds = whatif.worlds_of(measured, None)
-        return [whatif.scenario_of(measured, world, host, guest, kvmlab.KERNELS["v5.18"]) for world in worlds]
+        measured = whatif.measured_from(kvmlab.explain(text), whatif.Findings(), None, None, None)
+        worlds, said = whatif.worlds_of(measured, None), whatif.Assumptions()
+        return [whatif.scenario_of(measured, world, said, kvmlab.KERNELS["v5.18"]) for world in worlds]
 
     return {
         "perf": formats.read_perf_kvm_stat,
@@ -76,7 +72,7 @@ def fuzz_one(target: str, arguments: list[str]) -> None:
     import atheris
 
     with atheris.instrument_imports(
-        include=["kvmlab.host.formats", "kvmlab.host.timers", "kvmlab.host.explain", "kvmlab.host.inference"]
+        include=["kvmlab.host.formats", "kvmlab.host.tracker", "kvmlab.host.explain", "kvmlab.host.inference"]
     ):
         read = readers()[target]
 

@@ -19,8 +19,11 @@ from kvmlab import policy
 from kvmlab.policy import VcpuFacts
 
 GLOBAL_FACTS = ("pi_inject_timer", "hv_timer")
+"""Facts about the whole host."""
 VM_FACTS = ("apicv_active", "mwait_in_guest", "hlt_in_guest")
+"""Facts about a VM: the same on every pCPU."""
 HOUSEKEEPING = "housekeeping_cpu"
+"""The fact about a pCPU."""
 FACTS = (*GLOBAL_FACTS, *VM_FACTS, HOUSEKEEPING)
 WORDS = {
     "pi_inject_timer": ("kvm.pi_inject_timer is off", "kvm.pi_inject_timer is on"),
@@ -30,8 +33,9 @@ WORDS = {
     "hlt_in_guest": ("HLT exits", "HLT does not exit"),
     HOUSEKEEPING: ("{cpu} is isolated", "{cpu} is a housekeeping CPU"),
 }
+"""Each fact in words: where it is false, where it is true."""
 LONGEST_TERM = 3
-"""A condition names at most so many facts."""
+"""A condition names at most this many facts."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +43,17 @@ class Observation:
     """One answer of the kernel's, seen `count` times."""
 
     vcpu: str
+    """The vCPU's name."""
     cpu: int | None
     """The pCPU of the vCPU, whose housekeeping flag counts; None: not known."""
     question: str
     """"can_use_hv_timer" or "can_post_timer_interrupt"."""
     answer: bool
+    """What the kernel answered."""
     count: int
+    """How often it was seen."""
     sentence: str
+    """The observation in words."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +61,12 @@ class Fact:
     """A fact that is known, and how."""
 
     name: str
+    """One of `FACTS`."""
     value: bool
     of: str | int | None
     """The vCPU (text), the pCPU (number), or None for the whole host."""
     sentence: str
+    """How it is known."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,7 @@ class PolicyInference:
     conditions: dict[str, str]
     """What has to be true for a consistent policy, beyond what is known; "" if nothing."""
     evidence: tuple[str, ...]
-    """What was seen, a sentence each."""
+    """What was seen, one sentence each."""
     implied: tuple[str, ...]
     """What follows from it under every consistent policy."""
     unknown: tuple[str, ...]
@@ -89,7 +99,7 @@ class PolicyInference:
         return f"Behaves like {listed(self.consistent)}{others}."
 
     def reasons(self) -> list[str]:
-        """Why, a line each."""
+        """Return why, one line per reason."""
         lines = [f"{name} if {condition}" for name, condition in self.conditions.items() if condition]
         lines += [f"not {name}: {why}" for name, why in self.excluded.items()]
         lines += [f"seen: {sentence}" for sentence in self.evidence]
@@ -98,7 +108,7 @@ class PolicyInference:
         return lines + ([f"would tell more: {', '.join(self.unknown)}"] if self.unknown else [])
 
     def to_dict(self) -> dict[str, Any]:
-        """The same for JSON."""
+        """Return a JSON-serialisable dict: the fields, and `sentence`."""
         return {
             "sentence": self.sentence,
             "consistent": list(self.consistent),
@@ -115,12 +125,13 @@ class PolicyInference:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Some names in a sentence: "a, b or c"."""
+    """Return some names as part of a sentence: "a, b or c"."""
     *first, last = names
     return f"{', '.join(first)} or {last}" if first else last
 
 
 Values = dict[str, bool]
+"""Facts by name."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +139,11 @@ class Known:
     """The known facts, by what they are of."""
 
     host: Values
+    """Of the whole host."""
     vcpus: dict[str, Values]
+    """Of each vCPU, by its name."""
     cpus: dict[int, bool]
+    """Which pCPUs are housekeeping CPUs."""
 
     @staticmethod
     def of(facts: Iterable[Fact]) -> Known:
@@ -145,7 +159,7 @@ class Known:
         return known
 
     def about(self, vcpu: str, cpu: int | None) -> Values:
-        """What is known where a vCPU runs on a pCPU."""
+        """Return what is known where a vCPU runs on a pCPU."""
         values = {**self.host, **self.vcpus.get(vcpu, {})}
         if cpu is not None and cpu in self.cpus:
             values[HOUSEKEEPING] = self.cpus[cpu]
@@ -153,7 +167,7 @@ class Known:
 
 
 def answers(rule: policy.Policy, values: Values) -> dict[str, bool]:
-    """What a policy answers where every fact has a value."""
+    """Return what a policy answers to each question, where every fact has a value."""
     facts = VcpuFacts(**{name: values[name] for name in VcpuFacts._fields})
     can_post = rule(facts)
     return {
@@ -163,31 +177,34 @@ def answers(rule: policy.Policy, values: Values) -> dict[str, bool]:
 
 
 def choices(known: Values, names: Sequence[str]) -> Iterator[Values]:
-    """Every way to give `names` values, the known ones as they are."""
+    """Yield every way to give `names` values, the known ones as they are."""
     free = [name for name in names if name not in known]
     for bits in itertools.product((False, True), repeat=len(free)):
         yield {**{name: known[name] for name in names if name in known}, **dict(zip(free, bits, strict=True))}
 
 
 def fits(rule: policy.Policy, observations: Iterable[Observation], values: Values) -> bool:
-    """Tell whether a policy gives these answers (all on one pCPU), for one value of every fact."""
+    """Return True if a policy gives these answers (all on one pCPU), for one value of every fact."""
     given = answers(rule, values)
     return all(given[seen.question] == seen.answer for seen in observations)
 
 
-Places = Mapping[tuple[str, int | None], Sequence[Observation]]
+Place = tuple[str, int | None]
+"""A vCPU, and the pCPU on which it was seen; None: not known."""
+Places = Mapping[Place, Sequence[Observation]]
+"""Observations by place."""
 
 
-def by_place(observations: Iterable[Observation]) -> dict[tuple[str, int | None], list[Observation]]:
-    """Observations of one vCPU on one pCPU belong together."""
-    places: dict[tuple[str, int | None], list[Observation]] = {}
+def by_place(observations: Iterable[Observation]) -> dict[Place, list[Observation]]:
+    """Group observations by place: a vCPU on a pCPU."""
+    places: dict[Place, list[Observation]] = {}
     for seen in observations:
         places.setdefault((seen.vcpu, seen.cpu), []).append(seen)
     return places
 
 
 def consistent(rule: policy.Policy, places: Places, known: Known) -> bool:
-    """Tell whether some values of the unknown facts let a policy give every answer that was seen."""
+    """Return True if some values of the unknown facts let a policy give every answer that was seen."""
     vcpus = dict.fromkeys(vcpu for vcpu, _ in places)
     return any(
         all(vcpu_fits(rule, vcpu, places, known, host) for vcpu in vcpus) for host in choices(known.host, GLOBAL_FACTS)
@@ -195,7 +212,7 @@ def consistent(rule: policy.Policy, places: Places, known: Known) -> bool:
 
 
 def vcpu_fits(rule: policy.Policy, vcpu: str, places: Places, known: Known, host: Values) -> bool:
-    """The same for one vCPU, whose VM facts are the same on every pCPU."""
+    """Return True if that is so for one vCPU, whose VM facts are the same on every pCPU; `host`: the global facts."""
     cpus = [cpu for name, cpu in places if name == vcpu]
     return any(
         all(
@@ -209,10 +226,11 @@ def vcpu_fits(rule: policy.Policy, vcpu: str, places: Places, known: Known, host
 
 
 Terms = list[Values]
+"""Alternatives: combinations of facts of which one is enough."""
 
 
 def sufficient(rule: policy.Policy, observations: Sequence[Observation], known: Values) -> Terms:
-    """The shortest combinations of unknown facts with which a policy gives these answers; [{}] if any values do."""
+    """Return the shortest combinations of unknown facts with which a policy gives these answers; [{}]: any do."""
     every = list(choices(known, FACTS))
     free = [name for name in FACTS if name not in known]
     # Sets of combinations, as bits of a number.
@@ -235,14 +253,14 @@ def sufficient(rule: policy.Policy, observations: Sequence[Observation], known: 
 
 
 def forced(rules: Iterable[policy.Policy], observations: Sequence[Observation], known: Values) -> Values:
-    """The unknown facts that have one value wherever one of the policies gives these answers."""
+    """Return the unknown facts that have one value wherever one of the policies gives these answers."""
     good = [v for v in choices(known, FACTS) for rule in rules if fits(rule, observations, v)]
     values = {name: {each[name] for each in good} for name in FACTS if name not in known}
     return {name: found.pop() for name, found in values.items() if len(found) == 1}
 
 
 def in_words(term: Values, cpu: int | None) -> str:
-    """Some facts in words."""
+    """Return some facts in words."""
     place = "the pCPU" if cpu is None else f"pCPU {cpu}"
     return " and ".join(WORDS[name][value].format(cpu=place) for name, value in term.items())
 
@@ -250,7 +268,13 @@ def in_words(term: Values, cpu: int | None) -> str:
 def infer(
     observations: Sequence[Observation], facts: Sequence[Fact], excluded: Mapping[str, str], assumed: Sequence[str] = ()
 ) -> PolicyInference:
-    """Try every policy against the observations. `excluded`: policies that something else has excluded, and what."""
+    """Infer which policies are consistent with the observations, by trying every one.
+
+    - `observations`: answers that the kernel gave.
+    - `facts`: what is known of the host; of one that is there twice, the first counts.
+    - `excluded`: policies that something else has excluded, and what.
+    - `assumed`: what the observations rest on, in sentences.
+    """
     places, known = by_place(observations), Known.of(facts)
     rules = policy.POLICIES
     left = {name: rule for name, rule in rules.items() if name not in excluded and consistent(rule, places, known)}
@@ -278,15 +302,15 @@ def infer(
 
 
 def why_not(rule: policy.Policy, observations: Sequence[Observation], known: Known) -> str:
-    """The observation that excludes a policy, if a single one does."""
+    """Return the observation that excludes a policy, if a single one does."""
     for seen in observations:
         if not consistent(rule, by_place([seen]), known):
             return seen.sentence
     return "some of what was seen fits, all of it together does not."
 
 
-def conditions(name: str, terms: Mapping[tuple[str, tuple[str, int | None]], Terms]) -> str:
-    """What has to be true for one policy on every place, each condition said once."""
+def conditions(name: str, terms: Mapping[tuple[str, Place], Terms]) -> str:
+    """Return what has to be true for one policy on every place, each condition said once."""
     places = {place: several for (owner, place), several in terms.items() if owner == name and several != [{}]}
     texts = dict.fromkeys(", or ".join(in_words(term, cpu) for term in several) for (_, cpu), several in places.items())
     found = list(texts)

@@ -25,18 +25,22 @@ TOLERANCE = 5
 """A recording holds a few stray interrupts, so counts within 5 of it agree."""
 BOOT_US = 1900.0
 """Just before the middle of the recorder's tick of 4 ms."""
+Row = Mapping[str, Any]
+"""A row of recorded_runs.csv: column -> text as csv gives it, or value as pandas does."""
 COUNTERS = ("exits", "irq_exits", "halt_exits")
+"""KVM's counters that are compared."""
 BACKGROUND = re.compile(r"timers every (\d+(?:\.\d+)?) us")
+"""What CPU 0 does, where it has timers of its own."""
 
 
 def recorded_rows() -> list[dict[str, str]]:
-    """All rows of data/recorded/recorded_runs.csv, as mappings of its columns."""
+    """Return all rows of data/recorded/recorded_runs.csv, as mappings of column to text."""
     with data.path("recorded", "recorded_runs.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
-def column(row: Mapping[str, Any], name: str) -> Any:
-    """A column's value; ValueError names a missing one."""
+def column(row: Row, name: str) -> Any:
+    """Return a column's value; raise ValueError that names a missing one."""
     if not hasattr(row, "keys"):
         raise ValueError(f"row: {checks.shown(row)} does not fit; allowed: a mapping of columns to values")
     try:
@@ -45,20 +49,20 @@ def column(row: Mapping[str, Any], name: str) -> Any:
         raise ValueError(f"{name}: the row has no such column; there are: {', '.join(map(str, row))}") from None
 
 
-def bit(row: Mapping[str, Any], name: str) -> bool:
-    """A column that holds 0 or 1."""
+def bit(row: Row, name: str) -> bool:
+    """Return a column that holds 0 or 1, as a bool."""
     return bool(checks.whole(name, whole_text(column(row, name)), 0, 1))
 
 
 def whole_text(value: Any) -> Any:
-    """A number as csv gives it (text) or as pandas does; anything else as it is, for the check to name."""
+    """Return a number as csv gives it (text) or as pandas does; anything else as it is, for the check to name."""
     if isinstance(value, str) and re.fullmatch(r"\d+(\.0*)?", value.strip()):
         return int(float(value))
     return int(value) if isinstance(value, bool) else value
 
 
-def recorded_host(row: Mapping[str, Any]) -> Host:
-    """The emulated machine: two CPUs, CPU 1 isolated (with no scheduler domain) where nohz_full is 1.
+def recorded_host(row: Row) -> Host:
+    """Return the emulated machine: two CPUs, CPU 1 isolated (with no scheduler domain) where nohz_full is 1.
 
     One emulated instruction is one TSC tick of one ns, hence 1 GHz.
     """
@@ -83,8 +87,8 @@ def recorded_host(row: Mapping[str, Any]) -> Host:
     )
 
 
-def recorded_guest(row: Mapping[str, Any]) -> Guest:
-    """The bare guest: it arms its timer, waits, and arms again from the handler, so many times.
+def recorded_guest(row: Row) -> Guest:
+    """Return the bare guest: it arms its timer, waits, and arms again from the handler, `timers` times.
 
     Where in the host's tick it began was not recorded, and decides for a periodic timer, which is placed once: just
     before the middle of the tick the model places it as the greater part of all beginnings would.
@@ -107,10 +111,15 @@ def recorded_guest(row: Mapping[str, Any]) -> Guest:
     )
 
 
-def recorded_scenario(row: Mapping[str, Any]) -> Scenario:
-    """The scenario that reproduces a row of recorded_runs.csv (a mapping of its columns; text or numbers).
+def recorded_scenario(row: Row) -> Scenario:
+    """Return the scenario that reproduces a recorded run.
 
-    Only what the recorder set up goes in; nothing that was measured does. ValueError names a column that does not fit.
+    `row`: a row of data/recorded/recorded_runs.csv, as a mapping of column to text or number. Only what the recorder
+    set up goes in; nothing that was measured does.
+
+    Raises ValueError for a column that is missing or invalid.
+
+    Example: `kl.simulate(kl.recorded_scenario(kl.recorded_rows()[0])).kvm_stat`
     """
     release = str(column(row, "kernel"))
     rule = checks.choice("policy", column(row, "policy"), policy.POLICIES)
@@ -125,19 +134,19 @@ def recorded_scenario(row: Mapping[str, Any]) -> Scenario:
 
 
 def placed_on(run: Run) -> str:
-    """Where LAPIC hrtimers fired, written as in the column traced_expiry_on, e.g. "cpu1:75 cpu0:25"."""
+    """Return where LAPIC hrtimers fired, as in the column traced_expiry_on, e.g. "cpu1:75 cpu0:25"."""
     fired = run.fired_on[run.fired_on > 0].sort_values(ascending=False, kind="stable")
     return " ".join(f"cpu{cpu}:{count}" for cpu, count in fired.items())
 
 
 def share_on_cpu0(placement: str) -> float | None:
-    """The share of expiries that CPU 0 fired, from text such as "cpu1:7 cpu0:3"; None if no hrtimer fired."""
+    """Return the share of expiries that CPU 0 fired, from text such as "cpu1:7 cpu0:3"; None if no hrtimer fired."""
     counts = {cpu: int(count) for cpu, count in re.findall(r"cpu(\d+):(\d+)", placement)}
     return counts.get("0", 0) / sum(counts.values()) if counts else None
 
 
 def same_placement(recorded: str, predicted: str) -> bool:
-    """Tell whether two placements are in line: the shares fired by CPU 0 differ by less than a quarter.
+    """Return True if two placements agree: the shares fired by CPU 0 differ by less than a quarter.
 
     Ten expiries were traced, so a share is known to a tenth at best, and where the tick lies in them is chance.
     """
@@ -147,8 +156,12 @@ def same_placement(recorded: str, predicted: str) -> bool:
     return abs(a - b) < 0.25
 
 
-def check_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Predict one recorded row. Keys: run, the three counters recorded and predicted, placements, and `right`."""
+def check_row(row: Row) -> dict[str, Any]:
+    """Predict one recorded row.
+
+    Returns run; "<counter> recorded" and "<counter> predicted" for each of `COUNTERS`; "expiry_on recorded" and
+    "expiry_on predicted" (see `placed_on`); "counts right" (within `TOLERANCE`) and "placement right" (bool).
+    """
     run = simulate(recorded_scenario(row))
     recorded = {name: int(float(row[name])) for name in COUNTERS}
     recorded["exits"] -= IO_EXITS
@@ -166,7 +179,10 @@ def check_row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_recordings() -> pd.DataFrame:
-    """Predict every recorded row; one row each, columns as in `check_row`."""
+    """Predict every recorded run. Returns one row per run, columns as in `check_row`.
+
+    Example: `kl.check_recordings()["counts right"].all()`
+    """
     import pandas as pd
 
     return pd.DataFrame([check_row(row) for row in recorded_rows()])

@@ -8,7 +8,7 @@ import re
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 import kvmlab as kl
 from kvmlab import policy
@@ -17,7 +17,7 @@ from kvmlab.model.machine import EXITS, TIMER_MODES
 from kvmlab.results import story
 from kvmlab.results.story import NOT_VISIBLE
 from tests.places import RECORDED
-from tests.strategies import STORY_DEFAULTS
+from tests.strategies import STORY_DEFAULTS, few
 from tests.tracefs_listing import Writer, listing_of, write_listing
 
 # Listing -> the policy that was at work, as the names say; these kernels ship rev 3, if the name says nothing.
@@ -255,7 +255,7 @@ CHOICES = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@few(60)
 @given(st.fixed_dictionaries(CHOICES))
 def test_a_listing_tells_the_simulators_story(choice):
     kernel = choice.pop("kernel")

@@ -11,6 +11,7 @@ from hypothesis import given, strategies as st
 from kvmlab.host import formats
 from kvmlab.host.formats import read_any, read_latencies, read_latency_histogram, read_unit_test_vmexit, sniff
 from tests.places import RECORDED
+from tests.strategies import few
 
 # The message of Linux commit 1eeb6328e8b3 (rtla timerlat hist), two of its CPUs.
 RTLA = """\
@@ -236,12 +237,14 @@ TEXTS = st.text() | st.lists(st.sampled_from((RTLA + CYCLICTEST + THREADS + TSCD
 
 
 @pytest.mark.parametrize("read", [read_latencies, read_latency_histogram, read_unit_test_vmexit, read_any])
+@few(100)
 @given(text=TEXTS)
 def test_any_mixture_is_a_table_or_a_value_error(read, text):
     with contextlib.suppress(ValueError):
         read(text + "\n")
 
 
+@few(100)
 @given(
     st.lists(st.lists(st.integers(0, 999), min_size=2, max_size=2), min_size=1, max_size=20),
     st.integers(0, 9),

@@ -206,7 +206,7 @@ def test_without_counters_and_tracefs_it_says_so(monkeypatch):
     run = live.measure(20, timeout_s=60)
     assert run.counters == {}
     assert run.comparison["measured"].isna().all()
-    assert "KVM's counters are not to be had (KVM_GET_STATS_FD: Linux 5.14)." in run.evidence
+    assert "KVM's counters are not available (KVM_GET_STATS_FD: Linux 5.14)." in run.evidence
     assert any(sentence.startswith("There is no trace: tracefs is not mounted") for sentence in run.evidence)
     json.dumps(run.to_dict())
 
@@ -240,7 +240,7 @@ def test_a_guest_that_faults_is_reported(monkeypatch):
         ({"timer_mode": "tsc"}, "timer_mode: 'tsc' is not known; allowed: oneshot, periodic, tsc_deadline"),
         ({"waits_by": "mwait"}, "waits_by: 'mwait' is not known; allowed: hlt, pause, spin"),
         ({"hlt_in_guest": 3}, "hlt_in_guest: 3 does not fit; allowed: True or False"),
-        ({"timeout_s": 0.5}, "timeout_s: 0.5 is less than the 1.01 s that so many timers take"),
+        ({"timeout_s": 0.5}, "timeout_s: 0.5 is less than the 1.01 s that the timers take"),
         ({"traced_timers": -1}, "traced_timers: -1 does not fit"),
     ],
 )

@@ -7,7 +7,7 @@ import json
 import pytest
 
 import kvmlab as kl
-from kvmlab.host.what_if import QUANTITIES, Sentences, fitted_costs, measured_from, what_if
+from kvmlab.host.what_if import QUANTITIES, Findings, fitted_costs, measured_from, what_if
 from kvmlab.policy import REVISIONS
 from tests.places import RECORDED
 from tests.tracefs_listing import listing_of
@@ -32,9 +32,9 @@ def test_the_table_is_tidy(of_table):
 def test_what_was_recorded_comes_out_again(of_table):
     """The table is of a host that used the preemption timer, 1004 writes in what is said to be one second."""
     for revision in ("before", "rev3"):
-        assert of_table.of(revision, "MSR_WRITE").central == pytest.approx(1004, rel=0.02)
-        assert of_table.of(revision, "PREEMPTION_TIMER").central == pytest.approx(1000, rel=0.02)
-        assert of_table.of(revision, "expiry exits").central == 100
+        assert of_table.of(revision, "MSR_WRITE").value == pytest.approx(1004, rel=0.02)
+        assert of_table.of(revision, "PREEMPTION_TIMER").value == pytest.approx(1000, rel=0.02)
+        assert of_table.of(revision, "expiry exits").value == 100
     assert of_table.of("rev1", "PREEMPTION_TIMER").high == 0
     # Offload depends on what the housekeeping CPU does, which no table tells: the range is wide, and says so.
     posted = of_table.of("rev1", "posted")
@@ -67,8 +67,8 @@ def test_a_trace_tells_rate_and_housekeeping():
 
 @pytest.mark.parametrize("fast", [True, False])
 def test_costs_are_fitted_to_the_rows(fast):
-    says = Sentences()
-    costs = fitted_costs(kl.read_perf_kvm_stat(TABLE), says, fast=fast)
+    findings = Findings()
+    costs = fitted_costs(kl.read_perf_kvm_stat(TABLE), findings, fast=fast)
     taken = costs.msr_write_fastpath if fast else costs.msr_write
     assert (taken.shift_ns, taken.mean_ns) == (pytest.approx(3660), pytest.approx(5980))
     default = kl.Costs.default()
@@ -76,7 +76,7 @@ def test_costs_are_fitted_to_the_rows(fast):
     assert costs.msr_write.mean_ns - costs.msr_write_fastpath.mean_ns == pytest.approx(by)
     # Three samples are too few.
     assert costs.external_interrupt == default.external_interrupt
-    assert "MSR_WRITE" in says.known[0]
+    assert "MSR_WRITE" in findings.known[0]
 
 
 def test_a_simulated_table_gives_back_its_own_run():
@@ -85,20 +85,20 @@ def test_a_simulated_table_gives_back_its_own_run():
     guest = kl.Guest(workload=kl.Workload(tick_hz=0, timer_us=500, other_exit_hz=300))
     run = kl.simulate(kl.Scenario(host, guest, kernel="v5.18", duration_s=2))
     w = what_if(kl.read_perf_kvm_stat(run.to_perf_kvm_stat()), seconds=2, revisions=["rev3"], replications=2)
-    assert w.of("rev3", "exits").central == pytest.approx(run.exits["Samples"].sum() / 2, rel=0.03)
+    assert w.of("rev3", "exits").value == pytest.approx(run.exits["Samples"].sum() / 2, rel=0.03)
     share = 100 * run.disturbance["share_taken"].iloc[0]
-    assert w.of("rev3", "time taken from the guest").central == pytest.approx(share, rel=0.1)
+    assert w.of("rev3", "time taken from the guest").value == pytest.approx(share, rel=0.1)
 
 
 def test_a_guest_that_halts_is_seen_to():
     guest = kl.Guest(workload=kl.Workload(tick_hz=0, timer_us=1000, busy_us=300, idle_us=700, nohz_idle=False))
     run = kl.simulate(kl.Scenario(kl.Host(pcpus=2, isolated=(1,)), guest, duration_s=2))
     table = kl.read_perf_kvm_stat(run.to_perf_kvm_stat())
-    says = Sentences()
-    measured = measured_from(kl.explain(table), says, 2.0, 1, None)
+    findings = Findings()
+    measured = measured_from(kl.explain(table), findings, 2.0, 1, None)
     assert measured.halts == run.exits.loc["HLT", "Samples"]
     w = what_if(table, seconds=2, revisions=["rev3"], replications=1)
-    assert w.of("rev3", "HLT").central == pytest.approx(measured.halts / 2, rel=0.2)
+    assert w.of("rev3", "HLT").value == pytest.approx(measured.halts / 2, rel=0.2)
     with pytest.raises(ValueError, match=r"hlt_in_guest: True does not fit"):
         what_if(table, seconds=2, hlt_in_guest=True)
 
@@ -158,7 +158,7 @@ Total Samples:1000, Total events handled time:900.00us.
 """
     w = what_if(text, seconds=1, revisions=["rev3"], replications=1)
     assert w.measured.timers.low == w.measured.timers.high == 900
-    assert w.of("rev3", "PREEMPTION_TIMER").central == pytest.approx(900, rel=0.02)
+    assert w.of("rev3", "PREEMPTION_TIMER").value == pytest.approx(900, rel=0.02)
 
 
 def test_amd_has_no_preemption_timer_and_cancelled_timers_do_not_expire():
@@ -168,14 +168,14 @@ def test_amd_has_no_preemption_timer_and_cancelled_timers_do_not_expire():
     run = kl.simulate(kl.Scenario(host, guest, kernel="v5.18", duration_s=0.1, trace_steps=200_000))
     expiries = run.placement["expiries"].sum()
     w = what_if(listing_of(run), revisions=["rev1"], replications=1)
-    assert w.measured.timers.central == pytest.approx(expiries, abs=4)
+    assert w.measured.timers.value == pytest.approx(expiries, abs=4)
     assert w.of("rev1", "PREEMPTION_TIMER").high == 0
     writes = run.exits.loc["msr", "Samples"] / 0.1 / 2
-    assert w.of("rev1", "MSR_WRITE").central == pytest.approx(writes, rel=0.1)
+    assert w.of("rev1", "MSR_WRITE").value == pytest.approx(writes, rel=0.1)
 
 
 def test_a_periodic_timer_is_simulated_as_one():
     w = what_if(RECORDED / "vmx-6.1-rev3-hv-periodic.trace.txt", revisions=["rev3"], replications=1)
     assert w.measured.timer_mode == "periodic"
-    assert w.of("rev3", "MSR_WRITE").central < 100
-    assert w.of("rev3", "PREEMPTION_TIMER").central == pytest.approx(1000, rel=0.05)
+    assert w.of("rev3", "MSR_WRITE").value < 100
+    assert w.of("rev3", "PREEMPTION_TIMER").value == pytest.approx(1000, rel=0.05)

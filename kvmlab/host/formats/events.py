@@ -32,15 +32,22 @@ class Event(NamedTuple):
     """One event; the columns of `read_kvm_trace`."""
 
     time_s: float
+    """Time on the listing's clock, in s."""
     time_ns: int
+    """Time on the listing's clock, in ns."""
     cpu: int
     task: str
     pid: int
+    """The thread."""
     event: str
+    """Without the system before it: "kvm_exit"."""
     vcpu: int | None
     reason: str | None
+    """Of a kvm_exit."""
     fields: Fields
+    """The rest of the message."""
     flags: str | None
+    """What tracefs prints before the time; the first letter is d with interrupts off."""
 
 
 @dataclass
@@ -54,7 +61,7 @@ class Listing:
     """Number of the line last read."""
 
     def __iter__(self) -> Iterator[Event]:
-        """Every event in the order of the listing; ValueError as `read_kvm_trace` says."""
+        """Yield every event in the order of the listing; raise ValueError as `read_kvm_trace` says."""
         is_listing = False
         last = (1, "")
         for number, line in self.source.lines():
@@ -73,29 +80,36 @@ class Listing:
 
 
 def read_kvm_trace(text_or_path: str | os.PathLike[str], *, limit: int = MAX_EVENTS) -> pd.DataFrame:
-    """A listing of trace events as a DataFrame, one row an event, in the order of the listing.
+    """Read a listing of trace events: one row per event, in the order of the listing.
 
-    `text_or_path` is the text, or the path of a file that holds it: tracefs (``trace`` or ``trace_pipe``), ``perf
-    script`` or ``trace-cmd report``. Messages of kvm events may be of any kernel from before 5.3 on, or as the plugin
-    of libtraceevent prints them; exit reasons stay as printed (VMX ``EXTERNAL_INTERRUPT``, SVM ``interrupt``, that
-    plugin's ``EXIT_INTR`` or ``UNKNOWN (77)``).
+    - `text_or_path`: the text, or the path of a file that holds it: tracefs (``trace`` or ``trace_pipe``), ``perf
+      script`` or ``trace-cmd report``.
+    - `limit`: more events are refused, as the table would fill the memory. `kvmlab.explain` reads event by event, and
+      has no such limit.
 
-    Columns: ``time_s`` (float, s) and ``time_ns`` (int64, ns), on the trace's clock, as fine as it was printed;
-    ``cpu`` (int), ``task`` (str), ``pid`` (int, the thread); ``event`` (str, without the system before it); ``vcpu``
-    (Int64, NA where the message has none, as kvm_exit before 5.4); ``reason`` (str of a kvm_exit, else NA);
-    ``fields`` (a dict of the rest). In ``fields``, numbers are ints, whichever base they were printed in (``rip``,
-    ``info1``, ``msr``, ``value``, ``expires``, ``now``, ``vector``, ``hv_timer``, ``delta`` in TSC cycles);
-    ``hrtimer``, an address, and ``function`` are text. A mark (``tracing_mark_write``), and an event whose message is
-    neither known nor made of pairs key=value, has its message under ``text``. ``flags`` is what tracefs prints before
-    the time (its first letter is d with interrupts off), NA elsewhere.
+    Messages of kvm events may be of any kernel from before 5.3 on, or as the plugin of libtraceevent prints them; exit
+    reasons stay as printed (VMX ``EXTERNAL_INTERRUPT``, SVM ``interrupt``, that plugin's ``EXIT_INTR`` or
+    ``UNKNOWN (77)``). Columns:
+
+    - ``time_s`` (float, s), ``time_ns`` (int64, ns): on the trace's clock, as fine as it was printed.
+    - ``cpu`` (int), ``task`` (str), ``pid`` (int, the thread).
+    - ``event``: str, without the system before it.
+    - ``vcpu``: Int64, NA where the message has none, as kvm_exit before 5.4.
+    - ``reason``: str of a kvm_exit, else NA.
+    - ``fields``: a dict of the rest. Numbers are ints, whichever base they were printed in (``rip``, ``info1``,
+      ``msr``, ``value``, ``expires``, ``now``, ``vector``, ``hv_timer``, ``delta`` in TSC cycles); ``hrtimer``, an
+      address, and ``function`` are text. A mark (``tracing_mark_write``), and an event whose message is neither known
+      nor made of pairs key=value, has its message under ``text``.
+    - ``flags``: what tracefs prints before the time (its first letter is d with interrupts off), NA elsewhere.
 
     Comments and blank lines are passed over. ``attrs["lost_events"]`` counts what the listing says was overrun.
 
     Raises ValueError for a line that is no event, or whose message is cut off or not one of that event's, and for a
     text without any (a tracefs listing with its comment but no event is empty, and fine); with the line number, what
     stands there and what was expected. A number cut off at the very end of the text cannot be told from a shorter one.
-    More than `limit` events are refused too: the table would fill the memory. `kvmlab.explain` reads event by event,
-    and has no such limit. Raises FileNotFoundError for a Path that does not exist.
+    Raises FileNotFoundError for a Path that does not exist.
+
+    Example: `kl.read_kvm_trace("trace.txt")["reason"].value_counts()`
     """
     with closing(open_source(text_or_path)) as source:
         listing = Listing(source)
@@ -108,6 +122,7 @@ def read_kvm_trace(text_or_path: str | os.PathLike[str], *, limit: int = MAX_EVE
 
 
 def _read_event(source: Source, number: int, line: str) -> Event:
+    """Return the event on a line, or refuse the line."""
     found = match_event_line(line)
     if found is None:
         raise source.refuse(number, line.strip(), AN_EVENT)
@@ -135,7 +150,7 @@ def _read_event(source: Source, number: int, line: str) -> Event:
 
 
 def _unwrapped_mark(event: str, message: str) -> tuple[str, str]:
-    """A mark is an event of its own in tracefs; trace-cmd and perf script print it inside the event `print`."""
+    """Return event and message of a mark: in tracefs an event of its own, elsewhere inside the event `print`."""
     mark = "tracing_mark_write: "
     if event == "print" and message.startswith(mark):
         return "tracing_mark_write", message.removeprefix(mark)
@@ -143,6 +158,7 @@ def _unwrapped_mark(event: str, message: str) -> tuple[str, str]:
 
 
 def _trace_frame(rows: list[Event], lost: int) -> pd.DataFrame:
+    """Return the table of `read_kvm_trace`."""
     import pandas as pd
 
     columns = {name: [row[place] for row in rows] for place, name in enumerate(Event._fields)}

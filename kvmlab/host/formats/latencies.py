@@ -55,20 +55,24 @@ class Series:
     count: int | None = None
     """How many in all, those beyond the histogram included."""
     least: int | None = None
+    """The smallest latency."""
     mean: float | None = None
     most: int | None = None
+    """The largest latency."""
     over: int = 0
     """How many lay beyond the histogram."""
 
 
 @dataclass
 class Latencies:
-    """What one text says."""
+    """The latencies in one text."""
 
     tool: str
+    """The tool that printed it."""
     unit: str
     """"ns", "us" or "cycles"."""
     series: dict[str, Series]
+    """By the name of the thread, CPU or guest."""
     width: int = 1
     """Width of a bucket, in the unit."""
 
@@ -76,14 +80,16 @@ class Latencies:
 def read_latencies(
     text_or_path: str | os.PathLike[str], *, unit: str = "us", bucket: int = 1, tsc_ghz: float | None = None
 ) -> pd.DataFrame:
-    """Measured latencies, one row a series, with the columns of `Run.latency`.
+    """Read measured latencies: one row per series, with the columns of `Run.latency`.
 
     Accepted: cyclictest (``-h``, ``-H``, or its lines ``T: 0 (...) ... Max: 9``, of which the last counts), ``rtla
     timerlat hist`` and ``rtla osnoise hist``, kvm-unit-tests' tscdeadline_latency (lines ``latency: N``).
 
-    `unit`: in what cyclictest counted, which it does not print: "us", or "ns" with ``-N``. `bucket`: rtla's
-    ``--bucket-size``, which it does not print either. `tsc_ghz`: the TSC's frequency, to turn the cycles of
-    tscdeadline_latency into ns; without it they stay cycles.
+    - `text_or_path`: the text, or the path of a file that holds it.
+    - `unit`: in what cyclictest counted, which it does not print: "us", or "ns" with ``-N``.
+    - `bucket`: rtla's ``--bucket-size``, which it does not print either.
+    - `tsc_ghz`: the TSC's frequency in GHz, to turn the cycles of tscdeadline_latency into ns; without it they stay
+      cycles.
 
     Index ``series``: ``thread 0`` (cyclictest), ``IRQ-000``, ``Thr-000``, ``Usr-000``, ``CPU-000`` (rtla), ``guest``.
     Columns: count, mean, min, p50, p99, p99.9, max, in ns (``attrs["unit"]`` says where it is cycles). A percentile is
@@ -92,7 +98,10 @@ def read_latencies(
     lay beyond the histogram, by series).
 
     Raises ValueError for another text, a histogram that is cut off, or that does not add up to the totals below it;
-    with the line number, what stands there and what was expected. FileNotFoundError for a Path that does not exist.
+    with the line number, what stands there and what was expected. Raises FileNotFoundError for a Path that does not
+    exist.
+
+    Example: `kl.read_latencies("cyclictest.txt")[["mean", "p99", "max"]]`
     """
     import pandas as pd
 
@@ -112,10 +121,12 @@ def read_latencies(
 def read_latency_histogram(
     text_or_path: str | os.PathLike[str], *, unit: str = "us", bucket: int = 1, tsc_ghz: float | None = None
 ) -> pd.DataFrame:
-    """The histogram in the same texts. Columns: series, low_ns, high_ns (a bucket's edges, the upper excluded), count.
+    """Read the histogram in the texts that `read_latencies` takes: one row per series and bucket.
 
-    Edges are cycles where those are not turned into ns. What lies beyond the histogram is in no row. Arguments and
-    errors as in `read_latencies`.
+    Columns: series, low_ns, high_ns (a bucket's edges, the upper excluded; cycles where those are not turned into ns),
+    count. What lies beyond the histogram is in no row. Arguments and errors as in `read_latencies`.
+
+    Example: `kl.read_latency_histogram("cyclictest.txt").groupby("series")["count"].sum()`
     """
     import pandas as pd
 
@@ -133,7 +144,7 @@ def read_latency_histogram(
 
 
 def latency_tool(line: str) -> str | None:
-    """Which of the tools prints this line; None if none does, or several might."""
+    """Return which of the tools prints this line; None if none does, or several might."""
     if line.strip() == "# Histogram" or _THREAD.fullmatch(line):
         return CYCLICTEST
     if _RTLA_TITLE.fullmatch(line) or _RTLA_HEADER.fullmatch(line):
@@ -142,12 +153,14 @@ def latency_tool(line: str) -> str | None:
 
 
 def _factor(found: Latencies, tsc_ghz: float | None) -> float:
+    """Return ns per printed unit; 1 where cycles stay cycles."""
     if found.unit != "cycles":
         return UNITS[found.unit]
     return 1.0 if tsc_ghz is None else 1 / checks.number("tsc_ghz", tsc_ghz, 0.1, 10, "GHz")
 
 
 def _row(series: Series, factor: float) -> dict[str, float]:
+    """Return a series' row of `read_latencies`."""
     count = series.buckets.total() + series.over if series.count is None else series.count
     known = {"mean": series.mean, "min": series.least, "max": series.most}
     values = {name: math.nan if value is None else value * factor for name, value in known.items()}
@@ -155,7 +168,7 @@ def _row(series: Series, factor: float) -> dict[str, float]:
 
 
 def _percentiles(series: Series, count: int, factor: float) -> dict[str, float]:
-    """The bucket that holds each share; beyond the histogram, and without one, nobody knows."""
+    """Return the bucket that holds each share; NaN beyond the histogram, and without one."""
     lows = sorted(low for low, n in series.buckets.items() if n)
     sums = list(itertools.accumulate(series.buckets[low] for low in lows))
     places = {name: bisect.bisect_left(sums, max(1, share * count)) for name, share in PERCENTILES.items()}
@@ -163,6 +176,7 @@ def _percentiles(series: Series, count: int, factor: float) -> dict[str, float]:
 
 
 def _read(text_or_path: str | os.PathLike[str], unit: str, bucket: int) -> Latencies:
+    """Read a text of any of the tools, told by its first line that only one of them prints."""
     checks.choice("unit", unit, UNITS)
     bucket = checks.whole("bucket", bucket, 1, 10**9)
     with closing(open_source(text_or_path)) as source:
@@ -184,6 +198,7 @@ def _read(text_or_path: str | os.PathLike[str], unit: str, bucket: int) -> Laten
 
 
 def _numbers(text: str) -> list[int]:
+    """Return the whole numbers of a line."""
     return [int(word) for word in text.split()]
 
 
@@ -212,6 +227,7 @@ def _add_up(source: Source, line: int, names: list[str], table: dict[int, list[i
 
 
 def _read_cyclictest(source: Source, lines: Iterable[tuple[int, str]], unit: str) -> Latencies:
+    """Read a histogram of cyclictest, or its lines of threads, of which the last of each counts."""
     table: dict[int, list[int]] = {}
     below: dict[str, list[int]] = {}
     threads: dict[str, Series] = {}
@@ -243,6 +259,7 @@ def _read_cyclictest(source: Source, lines: Iterable[tuple[int, str]], unit: str
 
 
 def _thread(source: Source, number: int, text: str) -> tuple[str, Series]:
+    """Return name and series of a line T: 0 (...) ... Max: 9."""
     found = _THREAD.fullmatch(text)
     if not found:
         raise source.refuse(number, text, "T: n (tid) P: n I: n C: n Min: n Act: n Avg: n Max: n")
@@ -253,7 +270,7 @@ def _thread(source: Source, number: int, text: str) -> tuple[str, Series]:
 def _cyclic_series(
     source: Source, line: int, table: dict[int, list[int]], below: dict[str, list[int]], columns: int | None
 ) -> dict[str, Series]:
-    """One series a thread; with ``-H`` the last column is the sum over all, and is left out."""
+    """Return one series per thread; with -H the last column is the sum over all, and is left out."""
     count = len(below["Min Latencies"])
     for name, values in below.items():
         if len(values) not in (count, count + 1):
@@ -278,6 +295,7 @@ def _cyclic_series(
 
 
 def _read_rtla(source: Source, lines: Iterable[tuple[int, str]], bucket: int) -> Latencies:
+    """Read a histogram of rtla."""
     unit = "us"
     names: list[str] = []
     table: dict[int, list[int]] = {}
@@ -307,6 +325,7 @@ def _read_rtla(source: Source, lines: Iterable[tuple[int, str]], bucket: int) ->
 
 
 def _rtla_names(source: Source, number: int, text: str, before: list[str]) -> list[str]:
+    """Return the columns' names from a header; refuse a second header."""
     names = text.split()
     if before or len(set(names)) != len(names):
         raise source.refuse(number, text, "one header, with each column once")
@@ -316,6 +335,7 @@ def _rtla_names(source: Source, number: int, text: str, before: list[str]) -> li
 def _rtla_series(
     source: Source, line: int, names: list[str], table: dict[int, list[int]], below: dict[str, list[int | None]]
 ) -> dict[str, Series]:
+    """Return one series per column; refuse columns that do not add up."""
     counts = [value or 0 for value in below["count"]]
     overs = [value or 0 for value in below.get("over", [0] * len(names))]
     _add_up(source, line, names, table, [count - over for count, over in zip(counts, overs, strict=True)])
@@ -333,6 +353,7 @@ def _rtla_series(
 
 
 def _read_tscdeadline(source: Source, lines: Iterable[tuple[int, str]]) -> Latencies:
+    """Read the lines latency: N of tscdeadline_latency."""
     series = Series()
     for number, latency in _latencies(source, lines):
         series.buckets[latency] += 1
@@ -345,7 +366,7 @@ def _read_tscdeadline(source: Source, lines: Iterable[tuple[int, str]]) -> Laten
 
 
 def _latencies(source: Source, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, int]]:
-    """Line number and latency; whatever else the guest and QEMU print is passed over."""
+    """Yield line number and latency; pass over everything else that the guest and QEMU print."""
     for number, line in lines:
         if found := _LATENCY.fullmatch(line.strip()):
             yield number, int(found[1])

@@ -1,4 +1,4 @@
-"""Lines of text, wherever they come from: read one by one, checked, and named in errors."""
+"""Lines of a text or file: read one by one, checked, and named in errors."""
 
 from __future__ import annotations
 
@@ -27,23 +27,26 @@ class Source:
     """A stream of bytes and the name under which errors speak of it."""
 
     name: str
+    """What errors call it: a path, or "the text"."""
     stream: BinaryIO
 
     def close(self) -> None:
+        """Close the stream."""
         self.stream.close()
 
     def lines(self) -> Iterator[tuple[int, str]]:
-        """Number (from 1) and text of each line, without its line end."""
+        """Yield number (from 1) and text of each line, without its line end."""
         number = 0
         while raw := self.stream.readline(_LINE_LIMIT + 1):
             number += 1
             yield number, self._text(number, raw)
 
     def refuse(self, number: int, found: str, expected: str) -> ValueError:
-        """The error for one line: where it is, what stands there (shortened), what was expected."""
+        """Return the error for one line: where it is, what stands there (shortened), what was expected."""
         return ValueError(f"{self.name}, line {number}: found {shortened(found)}; expected {expected}")
 
     def _text(self, number: int, raw: bytes) -> str:
+        """Decode a line; refuse one that is too long, is not UTF-8 or has control characters."""
         if len(raw) > _LINE_LIMIT:
             raise self.refuse(number, printable(raw), f"a line of at most {_LINE_LIMIT} bytes")
         try:
@@ -58,17 +61,17 @@ class Source:
 
 
 def printable(raw: bytes) -> str:
-    """The start of a line that may be binary."""
+    """Return the start of a line that may be binary, as text."""
     return raw[: _SHOWN + 1].decode("utf-8", "backslashreplace")
 
 
 def shortened(found: str) -> str:
-    """What an error shows of a line."""
+    """Return what an error shows of a line."""
     return repr(found if len(found) <= _SHOWN else found[:_SHOWN] + "...")
 
 
 def open_source(text_or_path: str | os.PathLike[str]) -> Source:
-    """A str that names an existing file or folder is a path, any other str is the text itself."""
+    """Open a str that names an existing file or folder as a path; take any other str as the text itself."""
     if isinstance(text_or_path, str):
         # os.path answers False, and does not raise, for a str that cannot be a path.
         if os.path.exists(text_or_path):
@@ -83,7 +86,7 @@ def open_source(text_or_path: str | os.PathLike[str]) -> Source:
 
 
 def open_file(path: Path) -> Source:
-    """A file to read; not a folder, a device or a pipe, which might never end."""
+    """Open a file to read; refuse a folder, and a device or a pipe, which might never end."""
     if not os.path.exists(path):
         raise FileNotFoundError(f"no such file: {path}")
     if not os.path.isfile(path):

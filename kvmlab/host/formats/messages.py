@@ -36,15 +36,16 @@ OVERRUN = re.compile(r"CPU:[0-9]+ \[(?:LOST (?P<lost>[0-9]{1,18}) EVENTS|(?P<dro
 TRACE_CMD_HEAD = re.compile(r"cpus=[0-9]+|version = [0-9]+|CPU [0-9]+ is empty")
 
 Fields = dict[str, int | str | bool]
+"""The fields of a message, by name."""
 
 
 def match_event_line(line: str) -> re.Match[str] | None:
-    """The parts of an event's line, as groups; None for any other line."""
+    """Return the parts of an event's line, as groups; None for any other line."""
     return next((found for pattern in _EVENT_LINES if (found := pattern.fullmatch(line))), None)
 
 
 def is_event_line(line: str) -> bool:
-    """Tell whether a line is that of an event."""
+    """Return True if a line is that of an event."""
     return match_event_line(line) is not None
 
 
@@ -134,6 +135,7 @@ _FLAG_GROUPS = {"immediate_exit", "failed", "reinjected", "coalesced"}
 
 
 def _read_group(name: str, text: str) -> int | str | bool:
+    """Return the value of a group of a pattern."""
     if name in _FLAG_GROUPS:
         return True
     if name in _TEXT_GROUPS:
@@ -142,13 +144,14 @@ def _read_group(name: str, text: str) -> int | str | bool:
 
 
 def _read_pair(key: str, text: str) -> int | str:
+    """Return the value of a pair key=value."""
     if key in _TEXT_KEYS or not _NUMBER.fullmatch(text):
         return text
     return int(text, 16 if text.startswith("0x") else 10)
 
 
 def read_message(event: str, message: str) -> Fields | None:
-    """The message's fields; None where it is not one that this event prints."""
+    """Return the message's fields; None where it is not one that this event prints."""
     if event in PATTERNS:
         return _read_pattern(PATTERNS[event], message)
     if event in _PAIRS:
@@ -160,10 +163,12 @@ def read_message(event: str, message: str) -> Fields | None:
 
 
 def _is_whole(key: str, value: int | str | bool) -> bool:
+    """Return True if a pair that has to be there is, and is of its kind."""
     return isinstance(value, int) if key in _NUMBER_KEYS else value != ""
 
 
 def _read_pattern(patterns: Iterable[re.Pattern[str]], message: str) -> Fields | None:
+    """Return the groups of the first pattern that matches; None if none does."""
     found = next((found for pattern in patterns if (found := pattern.fullmatch(message))), None)
     if found is None:
         return None
@@ -171,7 +176,7 @@ def _read_pattern(patterns: Iterable[re.Pattern[str]], message: str) -> Fields |
 
 
 def _read_pairs(message: str) -> Fields:
-    """Pairs key=value; a value runs up to the next key, since the name of a task or a module may hold blanks."""
+    """Return pairs key=value; a value runs up to the next key, since names of tasks and modules may hold blanks."""
     _, *parts = _KEY.split(message)
     pairs = zip(parts[::2], parts[1::2], strict=True)
     fields: Fields = {key: _read_pair(key, text.strip().rstrip(",")) for key, text in pairs}

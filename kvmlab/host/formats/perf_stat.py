@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_ROWS, MAX_TABLES = 500_000, 50_000
-"""What is kept in memory of one text: a capture of ``live`` has a table a second."""
+"""What is kept in memory of one text: a capture of ``live`` has one table per second."""
 
 # As many digits as a double holds exactly.
 _COUNT = r"[0-9]{1,15}"
@@ -51,7 +51,7 @@ class _Value:
     per_us: int = 1
 
     def read(self, number: str) -> float | None:
-        """The number, in the column's unit; None where it is not one."""
+        """Return the number, in the column's unit; None where it is not one."""
         if not self.form.fullmatch(number):
             return None
         return float(number) / self.per_us
@@ -67,18 +67,22 @@ class _Layout:
 
 
 def _count() -> _Value:
+    """Return the layout of a count."""
     return _Value("Samples", "", re.compile(_COUNT))
 
 
 def _share(column: str) -> _Value:
+    """Return the layout of a share in percent."""
     return _Value(column, "%", re.compile(_SHARE))
 
 
 def _us(column: str) -> _Value:
+    """Return the layout of a time in us."""
     return _Value(column, "us", re.compile(_DECIMAL))
 
 
 def _bare_ns(column: str) -> _Value:
+    """Return the layout of a time in ns that is printed without a unit."""
     return _Value(column, "", re.compile(_DECIMAL), per_us=1000)
 
 
@@ -114,9 +118,12 @@ class _PerfTable:
     """One table as found: where, under which title, in which layout, and what stood above and below it."""
 
     line: int
+    """Number of the header's line."""
     title: str
+    """Of the column of names: "VM-EXIT" or another."""
     layout: _Layout
     heading: str | None
+    """The line "Analyze events for ..." above it."""
     rows: list[_Row] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
     total_samples: int | None = None
@@ -124,43 +131,49 @@ class _PerfTable:
     lost_events: int | None = None
 
     def samples(self) -> int:
+        """Return the samples of all rows."""
         return sum(int(values["Samples"]) for _, values in self.rows)
 
 
 def read_perf_kvm_stat(text_or_path: str | os.PathLike[str], *, table: int | None = None) -> pd.DataFrame:
-    """The table of ``perf kvm stat report`` or ``live`` (text) as a DataFrame.
+    """Read the table of ``perf kvm stat report`` or ``live`` (text).
 
-    `text_or_path` is the text, or the path of a file that holds it (a str is a path where it names an existing file).
+    - `text_or_path`: the text, or the path of a file that holds it (a str is a path where it names an existing file).
+    - `table`: picks one of several tables, counted from 0 (-1 is the last, as in a capture of ``live``).
+
     The table may stand in a mail or a commit message: lines of prose around it, blanks squeezed, ``> `` before each
     line, totals missing. Accepted are all generations of builtin-kvm.c: without Min and Max (2012 to 2013), with a
     name width of 20 or of 40, and the columns of the browser of recent perf, in ns.
 
-    The index carries the table's own title (``VM-EXIT``, ``MMIO Access``, ``IO Port Access``, ``MSR Access``).
-    Columns: ``Samples`` (int); ``Samples%`` and ``Time%`` (percent of the listed events); ``Min Time``, ``Max Time``
-    and ``Avg time`` (us of host handling time, from kvm_exit to the next kvm_entry of the thread); ``+-%`` (relative
-    standard error of the mean, in percent). A column the table does not have is NaN.
+    Returns one row per exit. The index carries the table's own title (``VM-EXIT``, ``MMIO Access``, ``IO Port Access``,
+    ``MSR Access``). A column the table does not have is NaN. Columns:
+
+    - ``Samples``: int.
+    - ``Samples%``, ``Time%``: percent of the listed events.
+    - ``Min Time``, ``Max Time``, ``Avg time``: us of host handling time, from kvm_exit to the thread's next kvm_entry.
+    - ``+-%``: relative standard error of the mean, in percent.
 
     ``attrs``: ``total_samples``, ``total_time_us``, ``title`` (the line ``Analyze events for ...``), each None where
     the text lacks it; ``lost_events``, 0 where the totals stand without that line, None where neither does.
 
-    `table` picks one of several tables, counted from 0 (-1 is the last, as in a capture of ``live``).
-
     Raises ValueError for text that holds no table, a row that is cut off or of another kind, rows that add up to more
     than the total, several tables and no `table`, a listing of trace events, a binary file, a folder; with the line
     number, what stands there and what was expected. Raises FileNotFoundError for a Path that does not exist.
+
+    Example: `kl.read_perf_kvm_stat("report.txt").loc["MSR_WRITE", "Avg time"]`
     """
     with closing(open_source(text_or_path)) as source:
         return _perf_frame(_picked(source, _perf_tables(source), table))
 
 
 def is_perf_line(text: str) -> bool:
-    """Tell whether a line heads a table of perf kvm stat."""
+    """Return True if a line heads a table of perf kvm stat."""
     text = _unquoted(text)
     return bool(_HEADING.fullmatch(text)) or any(words in " ".join(text.split()) for words in _HEADER_WORDS)
 
 
 def _perf_tables(source: Source) -> list[_PerfTable]:
-    """Every table of the text, in order, each complete and checked."""
+    """Return every table of the text, in order, each complete and checked."""
     tables: list[_PerfTable] = []
     rows = 0
     heading: str | None = None
@@ -201,13 +214,13 @@ def _perf_tables(source: Source) -> list[_PerfTable]:
 
 
 def _unquoted(line: str) -> str:
-    """The line without the quote marks of a mail, and without blanks at its ends."""
+    """Return the line without the quote marks of a mail, and without blanks at its ends."""
     mark = _QUOTED.match(line)
     return (line[mark.end() :] if mark else line).strip()
 
 
 def _read_header(text: str) -> tuple[str, _Layout] | None:
-    """Title and layout, where the line is a complete header."""
+    """Return title and layout, where the line is a complete header."""
     squeezed = " ".join(text.split())
     for layout in _LAYOUTS:
         title = squeezed.removesuffix(" " + layout.header)
@@ -217,7 +230,7 @@ def _read_header(text: str) -> tuple[str, _Layout] | None:
 
 
 def _read_row(text: str, layout: _Layout) -> _Row | None:
-    """Name and values of a row, split from the right: a name may hold blanks, and widths differ by generation."""
+    """Return name and values of a row, split from the right: names may hold blanks, and widths differ."""
     values: dict[str, float] = {}
     if layout.spread:
         text, _, spread = text.rpartition("(")
@@ -243,6 +256,7 @@ def _pop_number(words: list[str], suffix: str) -> str:
 
 
 def _add_row(source: Source, number: int, text: str, tables: list[_PerfTable]) -> None:
+    """Add a row to the last table, or refuse it."""
     if not tables:
         raise source.refuse(number, text, f"{_A_HEADER}, above the first row")
     if tables[-1].total_samples is not None:
@@ -258,6 +272,7 @@ def _add_row(source: Source, number: int, text: str, tables: list[_PerfTable]) -
 
 
 def _add_totals(source: Source, number: int, text: str, tables: list[_PerfTable]) -> None:
+    """Add the totals to the last table, or refuse them."""
     found = _TOTALS.fullmatch(text)
     if not found:
         raise source.refuse(number, text, "Total Samples:<n>, Total events handled time:<x>us.")
@@ -269,6 +284,7 @@ def _add_totals(source: Source, number: int, text: str, tables: list[_PerfTable]
 
 
 def _add_lost_events(source: Source, number: int, text: str, tables: list[_PerfTable]) -> None:
+    """Add the count of lost events to the last table, or refuse it."""
     found = _LOST.fullmatch(text)
     if not found or not tables:
         raise source.refuse(number, text, "Lost events: <n>, below a table")
@@ -285,6 +301,7 @@ def _check_table(source: Source, table: _PerfTable) -> None:
 
 
 def _picked(source: Source, tables: Sequence[_PerfTable], table: int | None) -> _PerfTable:
+    """Return the table that was asked for; refuse to guess among several."""
     where = ", ".join(str(each.line) for each in tables)
     if table is None:
         if len(tables) > 1:
@@ -298,6 +315,7 @@ def _picked(source: Source, tables: Sequence[_PerfTable], table: int | None) -> 
 
 
 def _perf_frame(table: _PerfTable) -> pd.DataFrame:
+    """Return a table as a DataFrame."""
     import pandas as pd
 
     index = pd.Index([name for name, _ in table.rows], name=table.title, dtype=object)
@@ -318,7 +336,11 @@ def _perf_frame(table: _PerfTable) -> pd.DataFrame:
 def write_perf_kvm_stat(table: pd.DataFrame, title: str | None = None, width: int = 20) -> str:
     """Return the text of ``perf kvm stat report`` for `table`, as `perf_text` writes it, if it reads back the same.
 
-    Raises ValueError as `perf_text` does, and for whatever would not read back as it was written (a name with line
+    - `table`: index and columns as `read_perf_kvm_stat` returns them, rows in the order in which to print them.
+    - `title`: heads the column of names; None: the index's name, or ``VM-EXIT``.
+    - `width`: of the column of names, 20 or 40.
+
+    Raises ValueError as `perf_text` does, and for anything that would not read back as it was written (a name with line
     breaks, a name twice).
     """
     text = perf_text(table, title, width)

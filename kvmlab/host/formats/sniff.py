@@ -31,7 +31,7 @@ READERS: dict[str, Callable[..., pd.DataFrame]] = {
 
 
 def kind_of(line: str) -> str | None:
-    """What a text is that has this line; None where the line does not tell."""
+    """Return what kind of text has this line; None where the line does not show it."""
     text = line.strip()
     if TRACER.match(text) or is_event_line(line) or TRACE_CMD_HEAD.fullmatch(text):
         return TRACE
@@ -43,9 +43,10 @@ def kind_of(line: str) -> str | None:
 
 
 def sniff(text_or_path: str | os.PathLike[str]) -> str:
-    """What a text is, by its first line that tells: one of `READERS`.
+    """Return what kind of text it is, by its first line that shows it: one of `READERS`.
 
-    Raises ValueError for a text that is none of them, or no text; FileNotFoundError for a Path that does not exist.
+    Raises ValueError for any other text, and for a file that is no text; FileNotFoundError for a Path that does not
+    exist.
     """
     with closing(open_source(text_or_path)) as source:
         first: tuple[int, str] | None = None
@@ -57,10 +58,16 @@ def sniff(text_or_path: str | os.PathLike[str]) -> str:
 
 
 def read_any(text_or_path: str | os.PathLike[str], **options: Any) -> tuple[str, pd.DataFrame]:
-    """What a text or file is, and its table: (kind, table), the kind one of `READERS`.
+    """Read a text or file of any of the formats. Returns (kind, table), the kind one of `READERS`.
 
-    `options` go to the reader (`read_perf_kvm_stat`: table; `read_kvm_trace`: limit; `read_latencies`: unit, bucket,
-    tsc_ghz; `read_unit_test_vmexit`: tsc_ghz). Errors as theirs.
+    - `text_or_path`: the text, or the path of a file that holds it.
+    - `options`: go to the reader (`read_perf_kvm_stat`: table; `read_kvm_trace`: limit; `read_latencies`: unit,
+      bucket, tsc_ghz; `read_unit_test_vmexit`: tsc_ghz).
+
+    Raises ValueError for a text of no known format, and as the reader does; FileNotFoundError for a Path that does not
+    exist.
+
+    Example: `kind, table = kl.read_any("measured.txt")`
     """
     kind = sniff(text_or_path)
     return kind, READERS[kind](text_or_path, **options)

@@ -30,20 +30,25 @@ MAX_ROWS = 10_000
 
 
 def is_unit_test_row(line: str) -> bool:
-    """Tell whether a line is a result of x86/vmexit, by the test's name."""
+    """Return True if a line is a result of x86/vmexit, by the test's name."""
     found = _ROW.fullmatch(line.strip())
     return bool(found and found["name"] in TESTS)
 
 
 def read_unit_test_vmexit(text_or_path: str | os.PathLike[str], *, tsc_ghz: float | None = None) -> pd.DataFrame:
-    """The results of kvm-unit-tests' x86/vmexit, in the order of the text: lines ``<name> <cycles>``.
+    """Read the results of kvm-unit-tests' x86/vmexit, lines ``<name> <cycles>``, in the order of the text.
+
+    - `text_or_path`: the text, or the path of a file that holds it.
+    - `tsc_ghz`: the TSC's frequency in GHz, for the column ns.
 
     Index ``test``: the names, with ``ipi <name>`` and ``eoi <name>`` for the parts that newer versions print beneath.
-    Columns: ``cycles`` (Int64, TSC cycles an operation; NA where the test was skipped), ``ns`` (float; NaN without
-    `tsc_ghz`, the TSC's frequency). Other lines (the guest's start, QEMU's warnings) are passed over.
+    Columns: ``cycles`` (Int64, TSC cycles per operation; NA where the test was skipped), ``ns`` (float; NaN without
+    `tsc_ghz`). Other lines (the guest's start, QEMU's warnings) are passed over.
 
     Raises ValueError for a text without results, a result that is cut off, and a test that stands there twice; with the
-    line number, what stands there and what was expected. FileNotFoundError for a Path that does not exist.
+    line number, what stands there and what was expected. Raises FileNotFoundError for a Path that does not exist.
+
+    Example: `kl.read_unit_test_vmexit("vmexit.txt", tsc_ghz=2.5).loc["tscdeadline", "ns"]`
     """
     import pandas as pd
 
@@ -57,6 +62,7 @@ def read_unit_test_vmexit(text_or_path: str | os.PathLike[str], *, tsc_ghz: floa
 
 
 def _rows(source: Source) -> dict[str, int | None]:
+    """Return cycles by test, None where it was skipped."""
     rows: dict[str, int | None] = {}
     last = (1, "")
     for number, line in source.lines():

@@ -19,20 +19,21 @@ class Counters:
     """The counters behind one file descriptor: what only grows, and is a single number."""
 
     fd: int
+    """The file of KVM_GET_STATS_FD."""
     offsets: dict[str, int]
     """Name -> where in the file its 64-bit value is."""
 
     def read(self) -> dict[str, int]:
-        """Their values now, by name."""
+        """Return their values now, by name."""
         return {name: int.from_bytes(os.pread(self.fd, 8, at), "little") for name, at in self.offsets.items()}
 
     def since(self, before: dict[str, int]) -> dict[str, int]:
-        """By how much they grew since `before` was read."""
+        """Return by how much they grew since `before` was read."""
         return {name: value - before[name] for name, value in self.read().items()}
 
 
 def describe(fd: int) -> Counters:
-    """Read the descriptors. Histograms, peaks and momentary values are left out."""
+    """Read the descriptors behind a file of KVM_GET_STATS_FD. Histograms, peaks and momentary values are left out."""
     _, name_size, count, _, first, data = HEADER.unpack(os.pread(fd, HEADER.size, 0))
     step = DESCRIPTOR.size + name_size
     offsets = {}

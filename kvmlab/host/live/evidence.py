@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from kvmlab.host.live import host
 
 INTERPRETED_PER_TIMER = 5
-"""The guest needs some 30 instructions a timer; hardware leaves one or two of them to KVM's emulator at most."""
+"""The guest needs some 30 instructions per timer; hardware leaves one or two of them to KVM's emulator at most."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Traced:
     """What the traced timers showed."""
 
     timers: int
+    """How many there were."""
     armed: Counter[str] = field(default_factory=Counter)
     """kvm_hv_timer_state: "hv" (1) and "hrtimer" (0)."""
     exits: Counter[str] = field(default_factory=Counter)
@@ -36,7 +37,7 @@ class Traced:
 
 @dataclass(frozen=True)
 class Observed:
-    """All that was seen of one run."""
+    """Everything that was seen of one run; settings as the arguments of `measure`."""
 
     timers: int
     timer_mode: str
@@ -45,12 +46,12 @@ class Observed:
     modules: list[str]
     parameters: dict[str, str]
     counters: dict[str, int]
-    """{}: not to be had."""
+    """By how much KVM's counters grew, by name; {}: not available."""
     traced: Traced | None = None
 
 
 def read_trace(listing: str, timers: int, tid: int) -> Traced:
-    """Count the signs in a listing of trace events (see tracing.py). ValueError if it is none."""
+    """Count the signs in a listing of trace events (see tracing.py); raise ValueError as `read_kvm_trace` does."""
     from kvmlab.host.formats import read_kvm_trace
 
     events = read_kvm_trace(listing)
@@ -67,12 +68,12 @@ def read_trace(listing: str, timers: int, tid: int) -> Traced:
 
 
 def listed(counts: Counter[str] | Counter[int], before: str = "") -> str:
-    """Counts in words: "MSR_WRITE 10, PREEMPTION_TIMER 9"."""
+    """Return counts in words: "MSR_WRITE: 10, PREEMPTION_TIMER: 9"."""
     return ", ".join(f"{before}{name}: {count}" for name, count in counts.most_common())
 
 
 def from_trace(seen: Traced) -> tuple[str | None, list[str]]:
-    """What the traced timers say."""
+    """Return the backend that the traced timers show, and why."""
     said = []
     if seen.armed:
         said.append(f"kvm_hv_timer_state, {seen.timers} timers traced: armed on {listed(seen.armed)}.")
@@ -93,7 +94,7 @@ def from_trace(seen: Traced) -> tuple[str | None, list[str]]:
 
 
 def from_modules(seen: Observed) -> tuple[str | None, list[str]]:
-    """What the loaded modules and their parameters exclude."""
+    """Return the backend that the loaded modules and their parameters leave, and why."""
     known = [name for name in seen.modules if name in host.VENDORS]
     if not known:
         names = ", ".join(seen.modules) or "none is listed"
@@ -106,9 +107,9 @@ def from_modules(seen: Observed) -> tuple[str | None, list[str]]:
 
 
 def from_counters(seen: Observed) -> tuple[str | None, list[str]]:
-    """What KVM's counters say: exits beside interrupts and halts, a timer."""
+    """Return the backend that KVM's counters show: exits per timer beyond interrupts and halts; and why."""
     if not {"exits", "irq_exits", "halt_exits"} <= set(seen.counters):
-        return None, ["KVM's counters are not to be had (KVM_GET_STATS_FD: Linux 5.14)."]
+        return None, ["KVM's counters are not available (KVM_GET_STATS_FD: Linux 5.14)."]
     exits, irqs, halts = (seen.counters[name] for name in ("exits", "irq_exits", "halt_exits"))
     said = [f"KVM counted {exits} exits for {seen.timers} timers, {irqs} of them by interrupts and {halts} by HLT."]
     if seen.hlt_in_guest and halts > seen.timers / 2:
@@ -132,13 +133,13 @@ def from_counters(seen: Observed) -> tuple[str | None, list[str]]:
         said.append("Beside those and the arming there is no exit for each timer: no preemption timer exited.")
         return "hrtimer", said
     if 0.8 <= rest <= 1.3 and irqs < seen.timers / 2:
-        said.append("Beside the arming there is one exit a timer that is no interrupt: the preemption timer's.")
+        said.append("Beside the arming there is one exit per timer that is no interrupt: the preemption timer's.")
         return "hv", said
     return None, said
 
 
 def judge(seen: Observed) -> tuple[str | None, list[str]]:
-    """The backend ("hv", "hrtimer", or None: cannot tell), and the evidence, one sentence each.
+    """Return the backend ("hv", "hrtimer", or None: cannot tell), and the evidence, one sentence each.
 
     A trace decides before the modules, and those before the counters.
     """

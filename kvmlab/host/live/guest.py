@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from kvmlab.host.live import counters, guest_code, tracing
 from kvmlab.host.live.guest_code import CODE_SELECTOR, DATA_SELECTOR, LVTT_MODES, PORT_DONE, SAMPLE_BYTES
@@ -50,13 +51,16 @@ class Settings:
     """What the guest does; as the arguments of `measure`."""
 
     timers: int
+    """Timers that are measured."""
     period_ns: int
     timer_mode: str
     waits_by: str
     hlt_in_guest: bool
     pause_in_guest: bool
     pcpu: int | None
+    """The CPU to run on; None: wherever the thread may."""
     traced_timers: int
+    """Additional timers that are traced."""
 
 
 @dataclass
@@ -64,11 +68,15 @@ class Measured:
     """What the guest's thread hands over."""
 
     tsc_khz: int
-    samples: np.ndarray
+    """Frequency of the guest's TSC."""
+    samples: npt.NDArray[np.uint64]
     """Shape (timers, 2): RDTSC in the handler, deadline."""
     counters: dict[str, int]
+    """By how much KVM's counters grew; {} where they are not available."""
     listing: str = ""
+    """Trace events, as tracefs lists them."""
     tid: int = 0
+    """The vCPU's thread."""
     refused: str = ""
     """Why there is no trace."""
 
@@ -92,7 +100,7 @@ def prepare(vm: Vm) -> None:
 
 
 def first_registers(settings: Settings, tsc_khz: int) -> Regs:
-    """What the guest's code expects (see guest_code.LISTING)."""
+    """Return what the guest's code expects in its registers (see guest_code.LISTING)."""
     _, labels = guest_code.assembled()
     return Regs(
         rip=labels["start"],
@@ -109,7 +117,7 @@ def first_registers(settings: Settings, tsc_khz: int) -> Regs:
 
 
 def move_to(cpu: int) -> None:
-    """Bind this thread to a CPU; LiveError if it may not run there."""
+    """Bind this thread to a CPU; raise LiveError if it may not run there."""
     try:
         os.sched_setaffinity(0, {cpu})
     except OSError as error:
@@ -130,7 +138,7 @@ class GuestThread(threading.Thread):
         self.stopping = threading.Event()
 
     def run(self) -> None:
-        """The thread's work."""
+        """Do the thread's work."""
         try:
             block_stop_signal()
             bits = DISABLE_EXITS_HLT * self.settings.hlt_in_guest | DISABLE_EXITS_PAUSE * self.settings.pause_in_guest
@@ -144,7 +152,7 @@ class GuestThread(threading.Thread):
             self.vm = None
 
     def stop(self) -> bool:
-        """Make the guest stop; False if it does not. The signal is blocked in the thread, except within KVM_RUN."""
+        """Make the guest stop; return False if it does not. Its thread blocks the signal, except within KVM_RUN."""
         self.stopping.set()
         if vm := self.vm:
             with contextlib.suppress(AttributeError, ProcessLookupError):  # it has just ended
@@ -180,7 +188,7 @@ class GuestThread(threading.Thread):
             raise LiveError(f"the guest ended before its timers had fired, at rip {vm.regs.rip:#x}; {vm.why()}")
 
     def trace(self, vm: Vm, result: Measured) -> None:
-        """Run some more timers with trace events on, where tracefs lets us."""
+        """Run some additional timers with trace events on, where tracefs lets us."""
         root = tracing.tracefs()
         if root is None:
             result.refused = (
@@ -201,7 +209,7 @@ class GuestThread(threading.Thread):
 
 @contextlib.contextmanager
 def stats(vm: Vm) -> Iterator[counters.Counters | None]:
-    """The vCPU's counters, or None before Linux 5.14."""
+    """Yield the vCPU's counters, or None before Linux 5.14."""
     if not vm.extension(CAP_BINARY_STATS_FD):
         yield None
         return
@@ -213,7 +221,7 @@ def stats(vm: Vm) -> Iterator[counters.Counters | None]:
 
 
 def run_guest(settings: Settings, timeout_s: float) -> Measured:
-    """Run a guest to its end; LiveError if it cannot be had, or takes longer than `timeout_s`."""
+    """Run a guest to its end; raise LiveError if it is not available, or takes longer than `timeout_s` seconds."""
     thread = GuestThread(settings)
     thread.start()
     try:

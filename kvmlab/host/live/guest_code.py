@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 LISTING = """
 start:
@@ -29,7 +30,7 @@ next:
     49 ff cb            dec r11
     75 f7               jnz next
     e6 10               out 0x10, al          # all timers have fired: KVM_RUN comes back
-    eb f3               jmp next              # so many more, if r11 was set again
+    eb f3               jmp next              # as many again, if r11 was set again
 arm_tsc_deadline:
     0f 31               rdtsc                 # edx:eax, the time of arming
     48 c1 e2 20         shl rdx, 32
@@ -89,7 +90,7 @@ fault:
 """Bytes, instruction (as GNU as takes it, Intel syntax; a test assembles it and compares), and why.
 
 In: r8 the period in TSC cycles, r10 where to write, r11 how many timers, r12 the period in bus cycles, r13 zero, ebp
-what goes into LVTT, rdi how to arm, rsi how to wait. Out: two 64-bit numbers a timer, RDTSC in the handler and the
+what goes into LVTT, rdi how to arm, rsi how to wait. Out: two 64-bit numbers per timer, RDTSC in the handler and the
 deadline.
 """
 
@@ -116,7 +117,7 @@ SAMPLE_BYTES = 16
 
 
 def instructions() -> Iterator[tuple[str, bytes, str]]:
-    """The listing: (label, b"", "") for a label, else ("", bytes, instruction)."""
+    """Yield the listing: (label, b"", "") for a label, else ("", bytes, instruction)."""
     for line in LISTING.strip().splitlines():
         text = line.partition("#")[0].rstrip()
         if text.endswith(":"):
@@ -127,7 +128,7 @@ def instructions() -> Iterator[tuple[str, bytes, str]]:
 
 
 def assembled() -> tuple[bytes, dict[str, int]]:
-    """The machine code, and the address of each label in the guest."""
+    """Return the machine code, and the address of each label in the guest."""
     code, labels = b"", {}
     for label, machine_code, _ in instructions():
         if label:
@@ -137,17 +138,17 @@ def assembled() -> tuple[bytes, dict[str, int]]:
 
 
 def gate(handler: int) -> bytes:
-    """A 64-bit interrupt gate of the IDT: ring 0, interrupts off in the handler."""
+    """Return a 64-bit interrupt gate of the IDT: ring 0, interrupts off in the handler."""
     return struct.pack("<HHHHII", handler & 0xFFFF, CODE_SELECTOR, 0x8E00, handler >> 16 & 0xFFFF, handler >> 32, 0)
 
 
 def memory_size(timers: int) -> int:
-    """Bytes of memory for so many samples, in whole large pages."""
+    """Return the bytes of memory for the samples of `timers` timers, in whole large pages."""
     return -(-(SAMPLES + timers * SAMPLE_BYTES) // LARGE_PAGE) * LARGE_PAGE
 
 
 def memory_parts(size: int) -> dict[int, bytes]:
-    """What the guest's memory holds at the start: address -> bytes. Identity-mapped by large pages."""
+    """Return what the guest's memory holds at the start: address -> bytes. Identity-mapped by large pages."""
     code, labels = assembled()
     vectors = {TIMER_VECTOR: labels["timer"], **dict.fromkeys(range(32), labels["fault"])}
     table = b"".join(gate(vectors[n]) if n in vectors else bytes(16) for n in range(256))
@@ -162,6 +163,6 @@ def memory_parts(size: int) -> dict[int, bytes]:
     }
 
 
-def samples(memory: bytes, timers: int) -> np.ndarray:
-    """What the guest wrote: shape (timers, 2), uint64; RDTSC in the handler, and the deadline."""
+def samples(memory: bytes, timers: int) -> npt.NDArray[np.uint64]:
+    """Return what the guest wrote: shape (timers, 2), uint64; RDTSC in the handler, and the deadline."""
     return np.frombuffer(memory, dtype="<u8", count=2 * timers, offset=SAMPLES).reshape(timers, 2).copy()

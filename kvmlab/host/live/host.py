@@ -1,4 +1,4 @@
-"""What the host says of itself: KVM's modules and their parameters, isolated CPUs, the kernel. Reads sysfs and /proc.
+"""What the host shows of itself: KVM's modules and their parameters, isolated CPUs, the kernel. Reads sysfs and /proc.
 
 `root` is "/" but for tests. Nothing here needs /dev/kvm, or Linux; where there is nothing to read, it is left out.
 """
@@ -28,7 +28,7 @@ OF_INTEREST = {
 
 
 def unfit() -> str | None:
-    """Why this machine cannot run a live guest at all, or None."""
+    """Return why this machine cannot run a live guest at all, or None."""
     if not sys.platform.startswith("linux"):
         return f"a live guest needs Linux with KVM; this is {platform.system() or sys.platform}"
     if platform.machine() != "x86_64":
@@ -37,7 +37,7 @@ def unfit() -> str | None:
 
 
 def text(path: Path) -> str | None:
-    """What a small file says, stripped; None if it is not there or may not be read."""
+    """Return the content of a small file, stripped; None if it is not there or may not be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
@@ -45,12 +45,12 @@ def text(path: Path) -> str | None:
 
 
 def vendor_modules(root: Path = ROOT) -> list[str]:
-    """KVM's vendor modules that are loaded (or built in with parameters), by name."""
+    """Return KVM's vendor modules that are loaded (or built in with parameters), by name."""
     return sorted(path.name for path in root.glob("sys/module/kvm_*") if path.is_dir())
 
 
 def parameters(root: Path = ROOT) -> dict[str, str]:
-    """Module parameters that concern a LAPIC timer, as sysfs shows them: "kvm.pi_inject_timer" -> "N"."""
+    """Return module parameters that concern a LAPIC timer, as sysfs shows them: "kvm.pi_inject_timer" -> "N"."""
     found = {}
     for module, names in OF_INTEREST.items():
         for name in names:
@@ -61,42 +61,42 @@ def parameters(root: Path = ROOT) -> dict[str, str]:
 
 
 def is_on(value: str | None) -> bool | None:
-    """A boolean parameter; None if it was not to be read."""
+    """Return a boolean parameter as a bool; None if it could not be read."""
     return None if value is None else value.upper() in ("Y", "1")
 
 
 def cpus(path: Path) -> tuple[int, ...]:
-    """The CPU list in a file of sysfs; () where it says none ("(null)"), or is not there."""
+    """Return the CPU list in a file of sysfs; () where it holds none ("(null)"), or is not there."""
     value = text(path) or ""
     return () if value == "(null)" else cpu_list(path.name, value)
 
 
 def isolated(root: Path = ROOT) -> tuple[int, ...]:
-    """CPUs of isolcpus= and of isolated partitions."""
+    """Return the CPUs of isolcpus= and of isolated partitions."""
     return cpus(root / "sys/devices/system/cpu/isolated")
 
 
 def nohz_full(root: Path = ROOT) -> tuple[int, ...]:
-    """CPUs of nohz_full=."""
+    """Return the CPUs of nohz_full=."""
     return cpus(root / "sys/devices/system/cpu/nohz_full")
 
 
 def is_guest(root: Path = ROOT) -> bool:
-    """Whether the host says that it is a guest itself (the CPU flag "hypervisor")."""
+    """Return True if the host is a guest itself (the CPU flag "hypervisor")."""
     flags = re.search(r"^flags\s*:(.*)$", text(root / "proc/cpuinfo") or "", flags=re.M)
     return bool(flags and "hypervisor" in flags[1].split())
 
 
 def timer_migration(root: Path = ROOT) -> bool:
-    """The sysctl kernel.timer_migration; on where it is not to be read, as the kernel's default is."""
+    """Return the sysctl kernel.timer_migration; True where it cannot be read, as is the kernel's default."""
     return text(root / "proc/sys/kernel/timer_migration") != "0"
 
 
 def release() -> str:
-    """The running kernel's release."""
+    """Return the running kernel's release."""
     return platform.release()
 
 
 def online(root: Path = ROOT) -> tuple[int, ...]:
-    """CPUs that are online. A process is not given the isolated ones by itself, but may move there."""
+    """Return the CPUs that are online. A process is not given the isolated ones by itself, but may move there."""
     return cpus(root / "sys/devices/system/cpu/online") or tuple(range(os.cpu_count() or 1))

@@ -13,7 +13,6 @@ import fcntl
 import mmap
 import os
 import signal
-from typing import Any
 
 DEVICE = "/dev/kvm"
 API_VERSION = 12
@@ -49,7 +48,7 @@ EXIT_NAMES = {
 
 
 class LiveError(RuntimeError):
-    """A live guest can't be had, or did not finish; the message is one sentence that says why."""
+    """A live guest is not available, or did not finish; the message is one sentence that says why."""
 
 
 class Segment(ctypes.Structure):
@@ -135,7 +134,7 @@ class Cpuid(ctypes.Structure):
 
 
 class SignalMask(ctypes.Structure):
-    """struct kvm_signal_mask with a kernel sigset_t (one bit a signal, the first for signal 1)."""
+    """struct kvm_signal_mask with a kernel sigset_t (one bit per signal, the first for signal 1)."""
 
     _pack_ = 1
     _layout_ = "ms"
@@ -178,7 +177,7 @@ class RunPage(ctypes.Structure):
 
 
 def request(number: int, *, reads: bool = False, writes: bool = False, size: int = 0) -> int:
-    """Number of a KVM ioctl, as _IO, _IOR (`reads`), _IOW (`writes`) and _IOWR of <asm-generic/ioctl.h> make it."""
+    """Return the number of a KVM ioctl, as _IO, _IOR (`reads`), _IOW (`writes`), _IOWR of <asm-generic/ioctl.h> do."""
     return (reads << 31) | (writes << 30) | (size << 16) | (0xAE << 8) | number
 
 
@@ -206,8 +205,8 @@ class Ioctl(enum.IntEnum):
     GET_STATS_FD = request(0xCE)
 
 
-def call(fd: int, number: Ioctl, argument: Any = 0) -> int:
-    """An ioctl, repeated where a signal cut it short; LiveError names the ioctl and the kernel's answer."""
+def call(fd: int, number: Ioctl, argument: int | ctypes.Structure = 0) -> int:
+    """Issue an ioctl, again where a signal cut it short; raise LiveError with its name and the kernel's answer."""
     while True:
         try:
             return int(fcntl.ioctl(fd, number, argument))
@@ -219,7 +218,7 @@ def call(fd: int, number: Ioctl, argument: Any = 0) -> int:
 
 
 def open_device() -> int:
-    """Open /dev/kvm; LiveError says what is missing."""
+    """Open /dev/kvm; raise LiveError that says what is missing."""
     try:
         fd = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -244,6 +243,7 @@ class Vm(contextlib.AbstractContextManager["Vm"]):
     """
 
     def __init__(self, memory_size: int, disable_exits: int = 0) -> None:
+        """Open /dev/kvm and set up the virtual machine; on an error everything is closed again."""
         self.opened = contextlib.ExitStack()
         with contextlib.ExitStack() as opened:
             self.kvm = open_device()
@@ -273,11 +273,11 @@ class Vm(contextlib.AbstractContextManager["Vm"]):
         self.opened.close()
 
     def extension(self, capability: int) -> int:
-        """The answer of KVM_CHECK_EXTENSION: 0 if this KVM lacks the capability."""
+        """Return the answer of KVM_CHECK_EXTENSION: 0 if this KVM lacks the capability."""
         return call(self.fd, Ioctl.CHECK_EXTENSION, capability)
 
     def disable_exits(self, bits: int) -> None:
-        """Let HLT or PAUSE not exit (DISABLE_EXITS_*). Before any vCPU exists."""
+        """Let HLT or PAUSE not exit (DISABLE_EXITS_*). To be called before any vCPU exists."""
         allowed = self.extension(CAP_X86_DISABLE_EXITS)
         if bits & ~allowed:
             raise LiveError(
@@ -288,7 +288,7 @@ class Vm(contextlib.AbstractContextManager["Vm"]):
             call(self.fd, Ioctl.ENABLE_CAP, EnableCap(cap=CAP_X86_DISABLE_EXITS, args=(bits, 0, 0, 0)))
 
     def set_cpuid(self, *, leaf1_ecx: int) -> None:
-        """Give the vCPU what KVM supports, and these bits of CPUID.1:ECX besides."""
+        """Give the vCPU the CPUID that KVM supports, and also these bits of CPUID.1:ECX."""
         cpuid = Cpuid(nent=MAX_CPUID_ENTRIES)
         call(self.kvm, Ioctl.GET_SUPPORTED_CPUID, cpuid)
         for entry in cpuid.entries[: cpuid.nent]:
@@ -329,7 +329,10 @@ class Vm(contextlib.AbstractContextManager["Vm"]):
         call(self.vcpu, Ioctl.SET_SIGNAL_MASK, SignalMask(8, sum(1 << (number - 1) for number in others)))
 
     def enter(self) -> bool:
-        """KVM_RUN until the guest wants something; False if it was stopped (`immediate_exit`, or STOP_SIGNAL)."""
+        """Run the guest (KVM_RUN) until it wants something; return False if it was stopped.
+
+        `immediate_exit` and STOP_SIGNAL stop it.
+        """
         while not self.run.immediate_exit:
             try:
                 fcntl.ioctl(self.vcpu, Ioctl.RUN, 0)
@@ -341,7 +344,7 @@ class Vm(contextlib.AbstractContextManager["Vm"]):
         return False
 
     def why(self) -> str:
-        """The last exit to user space, for an error."""
+        """Return the last exit to user space, for an error."""
         reason = int(self.run.exit_reason)
         words = ", ".join(hex(word) for word in self.run.detail.words)
         return f"the last exit to user space was {EXIT_NAMES.get(reason, reason)} ({words})"

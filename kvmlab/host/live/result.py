@@ -1,12 +1,13 @@
-"""What a live run measured, beside what the model says of the same run."""
+"""What a live run measured, and what the model predicts for the same run."""
 
 from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
+import numpy.typing as npt
 
 from kvmlab import kernels, policy
 from kvmlab.host.live import host
@@ -18,22 +19,35 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COMPARED = ("exits", "irq_exits", "halt_exits")
-"""KVM's counters that the model has too (`Run.kvm_stat`)."""
+"""KVM's counters that the model has, too (`Run.kvm_stat`)."""
+
+
+class Arguments(TypedDict):
+    """The arguments of `measure`, checked."""
+
+    timers: int
+    period_us: float
+    timer_mode: str
+    waits_by: str
+    hlt_in_guest: bool
+    pause_in_guest: bool
+    pcpu: int | None
+    traced_timers: int
 
 
 @dataclass(frozen=True)
 class LiveRun:
     """One run of the live guest. Counts and times are measured, on this host."""
 
-    settings: dict[str, Any]
+    settings: Arguments
     """The arguments of `measure`."""
-    latency_ns: np.ndarray
+    latency_ns: npt.NDArray[np.float64]
     """Deadline -> handler in ns, shape (timers,), float64. Both are readings of the guest's TSC. In periodic mode from
     the nominal deadline, so the TSC's drift against the host's clock is in it."""
     lost_ticks: int
     """Periods that brought no interrupt of their own (periodic mode; KVM injects one for several that it missed)."""
     counters: dict[str, int]
-    """KVM's counters of the vCPU, by name: by how much they grew. {}: not to be had."""
+    """KVM's counters of the vCPU, by name: by how much they grew. {}: not available."""
     parameters: dict[str, str]
     """Module parameters that concern a LAPIC timer, as sysfs shows them: "kvm.pi_inject_timer" -> "N"."""
     backend: str | None
@@ -47,7 +61,7 @@ class LiveRun:
     tsc_khz: int
     """Frequency of the guest's TSC."""
     trace: str = field(default="", repr=False)
-    """Trace events of some more timers, as tracefs lists them ("" without tracefs); for `kvmlab.read_kvm_trace`."""
+    """Trace events of additional timers, as tracefs lists them ("" without tracefs); for `kvmlab.read_kvm_trace`."""
 
     @functools.cached_property
     def latency(self) -> pd.DataFrame:
@@ -65,9 +79,9 @@ class LiveRun:
         return pd.DataFrame([row], index=pd.Index(["live/0"], name="vCPU"))
 
     def scenario(self) -> Scenario:
-        """The scenario in which the model does what this run did, on a host with this one's settings.
+        """Return the scenario in which the model does what this run did, on a host with this one's settings.
 
-        What the host does not say is at its default: its tick, its load, its costs. A host with neither kvm_intel nor
+        What the host does not show is at its default: its tick, its load, its costs. A host with neither kvm_intel nor
         kvm_amd is taken for one without preemption timer and APICv; one that runs in a virtual machine itself, or
         interprets its guests, has other costs than the model, and other exits.
         """
@@ -75,7 +89,7 @@ class LiveRun:
 
     @functools.cached_property
     def comparison(self) -> pd.DataFrame:
-        """The model's counts beside KVM's. Index: counter; columns: simulated, measured (None: not to be had)."""
+        """The model's counts and KVM's. Index: counter; columns: simulated, measured (NA: not available)."""
         import pandas as pd
 
         from kvmlab.results.run import simulate
@@ -86,7 +100,7 @@ class LiveRun:
         return frame.astype("Int64").rename_axis("counter")
 
     def summary(self) -> str:
-        """The run in a few lines: what was done, latency, counters, backend and evidence."""
+        """Return the run in a few lines: what was done, latency, counters, backend and evidence."""
         row = self.latency.iloc[0]
         s = self.settings
         grown = ", ".join(f"{name} {value}" for name, value in self.counters.items() if value)
@@ -105,7 +119,7 @@ class LiveRun:
     __str__ = summary
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values, for JSON; latencies in ns, one a timer."""
+        """Return a JSON-serialisable dict of everything; latencies in ns, one per timer."""
         return {
             "settings": self.settings,
             "release": self.release,
@@ -133,7 +147,7 @@ class LiveRun:
 
 
 def live_host(run: LiveRun) -> Host:
-    """This host, as far as it tells."""
+    """Return this host, as far as it can be read."""
     vendor = next((host.VENDORS[name] for name in run.modules if name in host.VENDORS), "amd")
     apicv = host.is_on(run.parameters.get({"intel": "kvm_intel.enable_apicv", "amd": "kvm_amd.avic"}[vendor]))
     cpus = max((*host.online(), run.settings["pcpu"] or 0)) + 1
@@ -158,12 +172,12 @@ def live_host(run: LiveRun) -> Host:
 
 
 def scaled(value: str | None, factor: float) -> float | None:
-    """A number that sysfs shows, in another unit; None if it shows none."""
+    """Return a number that sysfs shows, in another unit; None if it shows none."""
     return int(value) * factor if value is not None and value.isdecimal() else None
 
 
 def live_scenario(run: LiveRun) -> Scenario:
-    """See `LiveRun.scenario`."""
+    """Return the scenario of a live run, see `LiveRun.scenario`."""
     s = run.settings
     machine = live_host(run)
     timers, period = s["timers"], s["period_us"]
@@ -187,7 +201,7 @@ def live_scenario(run: LiveRun) -> Scenario:
 
 
 def policy_of(release: str) -> policy.Policy:
-    """The policy of an upstream release: none before v5.3, rev 1 to v5.17, rev 3 from v5.18 on.
+    """Return the policy of an upstream release: `before` up to v5.2, rev 1 up to v5.17, rev 3 from v5.18 on.
 
     Stable kernels took rev 3 too (5.15.135 has it), so for those this may be wrong.
     """

@@ -29,7 +29,7 @@ LINE = re.compile(r".*-(?P<pid>\d+)\s+(?:\(\s*[\d-]+\)\s+)?\[(?P<cpu>\d+)\].*?: 
 
 
 def tracefs() -> Path | None:
-    """Where tracefs is mounted and may be written to, or None."""
+    """Return where tracefs is mounted and may be written to, or None."""
     for path in TRACEFS:
         with contextlib.suppress(OSError):
             if os.access(path / "instances", os.W_OK) and (path / "events/kvm").is_dir():
@@ -46,7 +46,7 @@ class Trace:
         self.listing = ""
 
     def __enter__(self) -> Trace:
-        """Raise OSError where tracefs refuses."""
+        """Switch the events on; raise OSError where tracefs refuses."""
         self.instance.mkdir()
         try:
             self.write("tracing_on", "0")
@@ -62,6 +62,7 @@ class Trace:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        """Keep the listing, and remove the instance."""
         with contextlib.suppress(OSError):
             self.write("tracing_on", "0")
             self.listing = "\n".join(own_lines((self.instance / "trace").read_text().splitlines(), self.tid)) + "\n"
@@ -82,7 +83,7 @@ class Trace:
 
 
 def own_lines(lines: list[str], tid: int) -> Iterator[str]:
-    """Comments, and the events of the thread and of its LAPIC hrtimer, with the post that one makes where it fires."""
+    """Yield comments, events of the thread and of its LAPIC hrtimer, and the post made where that one fires."""
     timers = own_timers(lines, tid)
     firing: dict[str, bool] = {}
     for line in lines:
@@ -103,7 +104,7 @@ def own_lines(lines: list[str], tid: int) -> Iterator[str]:
 
 
 def own_timers(lines: list[str], tid: int) -> set[str]:
-    """Addresses of the LAPIC hrtimers that the thread armed."""
+    """Return the addresses of the LAPIC hrtimers that the thread armed."""
     timers = set()
     for line in lines:
         found = LINE.match(line)

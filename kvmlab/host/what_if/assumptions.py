@@ -1,0 +1,99 @@
+"""The host as the reader says it is; what nobody says is taken for granted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kvmlab.host.explain import Explanation
+from kvmlab.host.names import SVM_EXITS
+from kvmlab.host.what_if.findings import Findings
+from kvmlab.host.what_if.measure import Measured
+from kvmlab.kernels import Kernel
+from kvmlab.scenario import checks
+
+MOST_VCPUS = 8
+"""vCPUs that are simulated; of more, only these."""
+LOADS = ("idle", "ticking", "timers")
+"""What housekeeping CPUs may do."""
+WAITS = ("spin", "hlt", "mwait", "pause")
+"""How an idle guest may wait."""
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """What is not measured, but said or taken for granted; fields as the arguments of `what_if`, `Host` and `Guest`."""
+
+    pi_inject_timer: bool = True
+    apicv: bool = True
+    preemption_timer: bool = True
+    vendor: str = "intel"
+    isolated: bool = True
+    housekeeping: str | None = None
+    """What the housekeeping CPUs do; None: as recorded, or else it is varied."""
+    hlt_in_guest: bool = False
+    mwait_in_guest: bool = False
+    waits_by: str = "hlt"
+    tsc_ghz: float = 2.5
+
+    @staticmethod
+    def checked(
+        e: Explanation,
+        measured: Measured,
+        *,
+        pi_inject_timer: bool,
+        apicv_active: bool,
+        hv_timer: bool | None,
+        mwait_in_guest: bool,
+        hlt_in_guest: bool | None,
+        isolated: bool,
+        housekeeping: str | None,
+        waits_by: str | None,
+        tsc_ghz: float,
+    ) -> Assumptions:
+        """Check what the reader says, as arguments of `what_if`; take from the recording what None leaves open.
+
+        Raises ValueError for an argument that is invalid, and for one that the recording contradicts.
+        """
+        keeps_hlt = checks.flag("hlt_in_guest", False if hlt_in_guest is None else hlt_in_guest)
+        if measured.halts and keeps_hlt:
+            raise ValueError(
+                f"hlt_in_guest: True does not fit: the recording has {measured.halts:.0f} exits of HLT or MWAIT"
+            )
+        waits = "hlt" if measured.halts else "spin"
+        amd = bool(SVM_EXITS & set(map(str, e.exits.index)))
+        return Assumptions(
+            hlt_in_guest=keeps_hlt,
+            mwait_in_guest=checks.flag("mwait_in_guest", mwait_in_guest),
+            waits_by=waits if waits_by is None else checks.choice("waits_by", waits_by, WAITS),
+            isolated=checks.flag("isolated", isolated),
+            apicv=checks.flag("apicv_active", apicv_active),
+            preemption_timer=checks.flag("hv_timer", not amd if hv_timer is None else hv_timer),
+            pi_inject_timer=checks.flag("pi_inject_timer", pi_inject_timer),
+            vendor="amd" if amd else "intel",
+            tsc_ghz=tsc_ghz,
+            housekeeping=None if housekeeping is None else checks.choice("housekeeping", housekeeping, LOADS),
+        )
+
+    def say(self, findings: Findings, measured: Measured, base: Kernel) -> None:
+        """Add what was assumed about the host, and what nobody can know. `base`: whose machinery was simulated."""
+        words, stays = {True: "on", False: "off"}, {True: "stays in the guest", False: "exits"}
+        where = "isolated (nohz_full)" if self.isolated else "housekeeping"
+        findings.assumed += [
+            f"kvm.pi_inject_timer is {words[self.pi_inject_timer]}, APICv is {words[self.apicv]}, the preemption "
+            f"timer is {words[self.preemption_timer]}; {base.name}'s machinery under every revision.",
+            f"vCPUs sit on {where} pCPUs, one each, and do not move; HLT {stays[self.hlt_in_guest]}, "
+            f"MWAIT {stays[self.mwait_in_guest]}.",
+            "Timers come at even distances, and the guest does the same whatever its exits cost.",
+        ]
+        if measured.vcpus > MOST_VCPUS:
+            findings.assumed.append(
+                f"{MOST_VCPUS} of the {measured.vcpus} vCPUs are simulated, with one housekeeping CPU."
+            )
+        if self.housekeeping is None and measured.housekeeping_us is None:
+            findings.cannot.append(
+                'What the housekeeping CPUs do: varied from "idle" over "ticking" (central) to a timer of their own '
+                "every 100 us. It decides whether a timer can leave an isolated CPU at all."
+            )
+        findings.cannot.append(
+            "Latency as the guest sees it: the recording has host times only, so latencies are the model's."
+        )
