@@ -184,23 +184,6 @@ def test_a_slider_holds_its_values():
         slider.value = 3
 
 
-def test_predictions():
-    question = panels.predict("How many?", lambda: 40, between=(0, 200), unit="exits")
-    assert question.screen.shown["sentence"] == ""
-    question.guess.value = 50.0
-    question.reveal()
-    assert question.screen.shown["sentence"] == "You said 50 exits; it is 40 exits: your guess is 10 above, 25% of it."
-    assert question.guess.disabled
-    choice = panels.predict("Who?", "rev3", choices=["rev1", "rev3"])
-    choice.reveal()
-    assert choice.screen.shown["sentence"] == "You said rev1; it is rev3."
-    broken = panels.predict("Why?", lambda: 1 / 0, choices=["a"])
-    broken.reveal()
-    assert broken.screen.shown["error"].startswith("ZeroDivisionError")
-    with pytest.raises(ValueError, match="give one of the two"):
-        panels.predict("Both?", 1, between=(0, 1), choices=["a"])
-
-
 @pytest.mark.parametrize("make", [*list(PANELS.values())[:-1], panels.lab_panel], ids=list(PANELS))
 def test_a_page_without_a_kernel_gets_a_picture_of_the_panel(make):
     panel = make()
