@@ -502,10 +502,10 @@ class Lab(widgets.VBox):
         self.shared = widgets.Text(state_text(panel.settings), description="state", continuous_update=False)
         self.following = False
         super().__init__([widgets.HBox([self.preset, self.shared]), panel])
-        self.preset.observe(lambda change: self.choose(self.preset.value), "index")
+        self.preset.observe(lambda change: self.choose(str(self.preset.value)), "index")
         self.shared.observe(lambda change: self.restore(change["new"]), "value")
         panel.screen.observe(lambda change: self.follow(), "shown")
-        self.choose(self.preset.value)
+        self.choose(str(self.preset.value))
 
     def __repr__(self) -> str:
         return repr(self.panel)
