@@ -1,7 +1,7 @@
 """The last exercise of the course: a policy of the reader's own against the others, on given and on drawn hosts.
 
 What is compared is guest time lost to exits. A policy's *regret* on a guest is how much more that guest lost than under
-the best policy of the table, in us a second and vCPU: 0 is best.
+the best policy of the table, in us per vCPU and second: 0 is best.
 """
 
 from __future__ import annotations
@@ -42,19 +42,24 @@ GIVEN: Mapping[str, Callable[[], Scenario]] = {
 
 
 def halts_on_housekeeping() -> Scenario:
-    """The running example, with HLT left to the ordinary guest, too (QEMU's cpu-pm=on where MWAIT is switched off)."""
+    """Return the running example, with HLT also left to the ordinary guest (QEMU's cpu-pm=on without MWAIT)."""
     running = three_guests(MACHINERY)
     *others, ordinary = running.guests
     return running.replace(guests=(*others, replace(ordinary, hlt_in_guest=True)))
 
 
 def held_scenarios() -> dict[str, Scenario]:
-    """The given scenarios by name, each half a second long."""
+    """Return the given scenarios by name, each half a second long.
+
+    >>> from kvmlab import capstone
+    >>> capstone.held_scenarios()["AMD"].host.vendor
+    'amd'
+    """
     return {name: make().replace(duration_s=DURATION_S, trace_steps=0) for name, make in GIVEN.items()}
 
 
 def drawn_guest(draw: random.Random, name: str, cpus: tuple[int, ...]) -> Guest:
-    """A guest on these pCPUs that polls, or works in bursts; what exits and how it waits is drawn, too."""
+    """Return a guest on these pCPUs that polls, or works in bursts; what exits and how it waits is also drawn."""
     polls = draw.random() < 0.4
     hlt, mwait = draw.choice([(False, False), (False, False), (True, False), (True, True)])
     bursts: dict[str, Any] = {"busy_us": draw.choice([100, 300, 1000]), "idle_us": draw.choice([50, 200])}
@@ -69,9 +74,9 @@ def drawn_guest(draw: random.Random, name: str, cpus: tuple[int, ...]) -> Guest:
 
 
 def drawn_scenario(draw: random.Random) -> Scenario:
-    """A host with two to four guests, each on isolated or on housekeeping pCPUs."""
+    """Return a host with two to four guests, each on isolated or on housekeeping pCPUs."""
     guests = draw.randint(2, 4)
-    isolated = draw.randint(1, guests)  # of the guests, the first so many
+    isolated = draw.randint(1, guests)  # of the guests, counted from the first
     chores = draw.choice([1, 2])
     first = chores + 2 * (guests - isolated)
     host = Host(
@@ -94,16 +99,30 @@ def drawn_scenario(draw: random.Random) -> Scenario:
 
 
 def drawn_scenarios(seed: int, count: int = 6) -> dict[str, Scenario]:
-    """Scenarios drawn at random, by name: one seed, one set. ValueError names what does not fit."""
+    """Return `count` scenarios drawn at random, by name: one seed, one set.
+
+    `seed`: 0 to 2**32 - 1. `count`: 1 to MOST_DRAWN. ValueError names what is not valid.
+
+    >>> from kvmlab import capstone
+    >>> list(capstone.drawn_scenarios(7, count=2))
+    ['drawn 1', 'drawn 2']
+    """
     draw = random.Random(checks.whole("seed", seed, 0, (1 << 32) - 1))
     return {f"drawn {i}": drawn_scenario(draw) for i in range(1, 1 + checks.whole("count", count, 1, MOST_DRAWN))}
 
 
 def verdicts(policies: Iterable[str | Policy], scenarios: Mapping[str, Scenario]) -> pd.DataFrame:
-    """Guest by guest: who fires its timers, what it loses, and the regret of each policy.
+    """Return, guest by guest, who fires its timers, what it loses, and the regret of each policy.
 
-    Index: scenario, guest, kernel (the policy's name). Columns as in `kvmlab.by_guest`, and regret (lost us above the
-    best policy of this table for that guest).
+    `policies`: names, or functions of VcpuFacts. `scenarios`: by name. Index: scenario, guest, kernel (the policy's
+    name). Columns as in `kvmlab.by_guest`, and regret (lost us above the best policy of this table for that guest).
+    ValueError names what is not valid.
+
+    >>> import kvmlab as kl
+    >>> from kvmlab import capstone
+    >>> table = capstone.verdicts(["rev1", "rev3"], {"short": kl.three_guests(duration_s=0.02)})
+    >>> list(table.index.names)
+    ['scenario', 'guest', 'kernel']
     """
     import pandas as pd
 
@@ -119,11 +138,18 @@ def verdicts(policies: Iterable[str | Policy], scenarios: Mapping[str, Scenario]
 def leaderboard(
     policies: Iterable[str | Policy] = tuple(POLICIES), scenarios: Mapping[str, Scenario] | None = None
 ) -> pd.DataFrame:
-    """Policies in order of mean regret, least first; the given scenarios unless others are passed.
+    """Return the policies in order of mean regret, least first.
 
-    Index: policy. Columns: mean regret and worst regret (us of guest time a second and vCPU, over all guests),
-    hurt most (the guest with the worst regret and its scenario), deadline exits (mean, a second and vCPU), p99 us
-    (mean over guests).
+    `policies`: names, or functions of VcpuFacts; all revisions unless given. `scenarios`: by name; `held_scenarios`
+    unless given. Index: policy. Columns: mean regret and worst regret (us of guest time per vCPU and second, over all
+    guests), hurt most (the guest with the worst regret and its scenario), deadline exits (mean, per vCPU and second),
+    p99 us (mean over guests). ValueError names what is not valid.
+
+    >>> import kvmlab as kl
+    >>> from kvmlab import capstone
+    >>> board = capstone.leaderboard(["rev1", "rev3"], {"short": kl.three_guests(duration_s=0.02)})
+    >>> board.columns[0]
+    'mean regret'
     """
     import pandas as pd
 

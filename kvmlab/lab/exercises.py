@@ -21,7 +21,7 @@ PREDICTION_ID = re.compile(r"L\d\d-P\d+")
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of an answer; shown as text."""
+    """Outcome of an answer; shown as text."""
 
     exercise_id: str
     right: bool | None
@@ -42,7 +42,7 @@ class Prediction:
 
     @property
     def given(self) -> bool:
-        """Whether the reader has guessed."""
+        """True if the reader has guessed."""
         return self.guess is not ...
 
     def __repr__(self) -> str:
@@ -51,7 +51,10 @@ class Prediction:
         return f"{self.prediction_id}: you predict {shown(self.guess, self.unit)}."
 
     def reveal(self, actual: Any, *, origin: str = "simulated") -> Verdict:
-        """Say how far off the guess was. `origin`: published, recorded or simulated."""
+        """Return what it is, and how far off the guess was; a number within 10 % is right.
+
+        `actual`: in the unit of the guess. `origin`: published, recorded or simulated.
+        """
         came = f"{shown(actual, self.unit)} ({origin})"
         if not self.given:
             return Verdict(self.prediction_id, None, f"it is {came}; you made no prediction.")
@@ -63,7 +66,18 @@ class Prediction:
 
 
 def predict(prediction_id: str, guess: Any, *, unit: str = "") -> Prediction:
-    """Note a guess. ``...`` is none yet."""
+    """Note a guess, to be revealed later.
+
+    `prediction_id`: such as L03-P1, or ValueError. `guess`: a number or anything else that can be compared; ``...`` is
+    none yet. `unit`: of a number, to be shown with it.
+
+    >>> from kvmlab import exercises
+    >>> guess = exercises.predict("L03-P1", 50, unit="us")
+    >>> guess
+    L03-P1: you predict 50 us.
+    >>> guess.reveal(75)
+    L03-P1: it is 75 us (simulated); you predicted 50 us (yours): 33 % too low.
+    """
     require_id(prediction_id, PREDICTION_ID, "L03-P1")
     return Prediction(prediction_id, guess, unit)
 
@@ -80,8 +94,17 @@ def check(
 ) -> Verdict:
     """Compare an answer with what is expected, and say what was checked and what was not.
 
-    `expected`: a number (within `tolerance`, a share of it: 0.05 is 5 %), any other value (equal), or a function of the
-    answer that says whether it will do.
+    `exercise_id`: such as L03-E1, or ValueError. `answer`: the reader's; ``...`` is none yet, and what cannot be
+    checked is not right. `expected`: a number (within `tolerance`, a share of it: 0.05 is 5 %), any other value
+    (equal), or a function that returns True for an answer that will do. `checked`, `not_checked`: what this says of
+    the answer and what it leaves open, in words. `unit`: of a number, to be shown with it.
+
+    >>> from kvmlab import exercises
+    >>> exercises.check("L03-E1", 21, expected=20, tolerance=0.1, unit="exits",
+    ...                 checked="the count within 10 %", not_checked="your reason")
+    L03-E1: right: 21 exits (yours).
+      Checked: the count within 10 %.
+      Not checked: your reason.
     """
     require_id(exercise_id, EXERCISE_ID, "L03-E1")
     scope = f"\n  Checked: {checked}.\n  Not checked: {not_checked}."
@@ -97,19 +120,32 @@ def check(
 
 
 def sealed(exercise_id: str, seal: str) -> Callable[[Any], bool]:
-    """An expected text that the check cell does not give away: right is whoever has the `seal` of the answer."""
+    """Return an expected text for `check` that the cell does not give away: it is right if it has this `seal`.
+
+    `seal`: as `seal_of` returns it for the right answer to this exercise.
+
+    >>> from kvmlab import exercises
+    >>> seal = exercises.seal_of("L00-E2", "b")
+    >>> exercises.sealed("L00-E2", seal)(" B ")
+    True
+    """
     return lambda answer: seal_of(exercise_id, answer) == seal
 
 
 def seal_of(exercise_id: str, answer: Any) -> str:
-    """What `sealed` compares: eight hex digits, the same for "b", "B" and " b "."""
+    """Return what `sealed` compares: eight hex digits, the same for "b", "B" and " b "."""
     return hashlib.sha256(f"{exercise_id} {str(answer).strip().lower()}".encode()).hexdigest()[:8]
 
 
 def numbers_for(exercise_id: str, student: str) -> random.Random:
-    """A source of numbers for one exercise and one reader: the same name gets the same numbers, everywhere.
+    """Return a source of numbers for one exercise and one reader: the same name gets the same numbers, everywhere.
 
-    ValueError if `student` is no text or empty.
+    `exercise_id`: such as L04-E2. `student`: a name; case and extra blanks do not matter. ValueError if the id has
+    another form, or if the name is empty or not text.
+
+    >>> from kvmlab import exercises
+    >>> exercises.numbers_for("L04-E2", "Ada Lovelace").randrange(1 << 30)
+    428644572
     """
     require_id(exercise_id, EXERCISE_ID, "L03-E1")
     if not isinstance(student, str) or not student.strip():
@@ -119,7 +155,7 @@ def numbers_for(exercise_id: str, student: str) -> random.Random:
 
 
 def verdict_on(answer: Any, expected: Any, tolerance: float) -> bool:
-    """Tell whether an answer will do."""
+    """Return True if an answer will do (see `check`)."""
     if isinstance(expected, Callable):  # type: ignore[arg-type]
         return bool(expected(answer))
     if is_number(expected):
@@ -128,17 +164,21 @@ def verdict_on(answer: Any, expected: Any, tolerance: float) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """An int or a float, numpy's included, but no truth value."""
+    """Return True for an int or a float, including numpy's, but not for a truth value."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def close(value: Any, target: Any, tolerance: float) -> bool:
-    """Within a share of the target; within the share itself where the target is 0."""
+    """Return True if `value` is within a share of the target; within the share itself where the target is 0."""
     return abs(float(value) - float(target)) <= tolerance * (abs(float(target)) or 1.0) + 1e-12
 
 
 def how_far(guess: Any, actual: Any) -> str:
-    """How far a guess is from a number, in words."""
+    """Return in words how far a guess is from a number.
+
+    >>> how_far(10, 100), how_far(150, 100), how_far(101, 100)
+    ('a factor of 10 too low', '50 % too high', 'right, within 2 %')
+    """
     guess, actual = float(guess), float(actual)
     if close(guess, actual, 0.02):
         return "right, within 2 %"
@@ -150,7 +190,11 @@ def how_far(guess: Any, actual: Any) -> str:
 
 
 def shown(value: Any, unit: str) -> str:
-    """A value and its unit as text; numbers with four digits at most."""
+    """Return a value and its unit as text, numbers with four digits at most.
+
+    >>> shown(0.12345, "us"), shown("up", "")
+    ('0.1235 us', "'up'")
+    """
     if is_number(value):
         number = float(value)
         text = f"{number:,.0f}" if number.is_integer() or abs(number) >= 1e4 else f"{number:.4g}"
@@ -161,6 +205,6 @@ def shown(value: Any, unit: str) -> str:
 
 
 def require_id(text: str, pattern: re.Pattern[str], example: str) -> None:
-    """ValueError if an id has not the stable form."""
+    """Raise ValueError if an id does not have the stable form."""
     if not pattern.fullmatch(text):
         raise ValueError(f"id: {text!r} does not fit; allowed: like {example}")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 import kvmlab as kl
 from kvmlab.lab import capstone
 from kvmlab.policy import rev1, rev2, rev3
+from tests.strategies import few
 
 REVISIONS = ["before", "rev1", "rev2", "rev3"]
 
@@ -35,7 +36,7 @@ def test_given_scenarios_are_what_they_are_called():
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
+@few(60)
 def test_drawn_scenarios_are_valid_and_follow_from_the_seed(seed):
     drawn = capstone.drawn_scenarios(seed, 4)
     assert drawn == capstone.drawn_scenarios(seed, 4)

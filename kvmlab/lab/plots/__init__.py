@@ -1,25 +1,20 @@
 """Figures of the lessons: each is drawn once, and shows itself with a sentence that says what is to be seen.
 
-One colour, one marker and one hatch a revision, in every figure (`REVISIONS`); every number says whether it is
-published, recorded, simulated or the reader's own (`ORIGINS`). Nothing here touches pyplot or its global state.
+One colour, one marker and one hatch per revision, in every figure (`REVISIONS`); every number says whether it is
+published, recorded, simulated or the reader's own. Nothing here touches pyplot or its global state.
 """
 
+from kvmlab.lab.plots.changes import RevisionView, revision_view
 from kvmlab.lab.plots.exits import by_guest, exits_by_reason
-from kvmlab.lab.plots.latency import latencies, longest_exit
-from kvmlab.lab.plots.picture import (
-    KERNEL_REVISIONS,
-    REVISIONS,
-    SMALL,
-    Picture,
-    microseconds,
-    names_of,
-    revision,
-    style_of,
-)
-from kvmlab.lab.plots.policies import RevisionView, policy_grid, revision_view
+from kvmlab.lab.plots.latency import latencies
+from kvmlab.lab.plots.longest import longest_exit
+from kvmlab.lab.plots.picture import Picture
+from kvmlab.lab.plots.policies import policy_grid
 from kvmlab.lab.plots.ranges import ranges
 from kvmlab.lab.plots.recordings import offload, recorded_against_predicted
 from kvmlab.lab.plots.timeline import timelines
+from kvmlab.lab.style import KERNEL_REVISIONS, REVISIONS, SMALL, revision, style_of
+from kvmlab.lab.words import microseconds, names_of
 
 __all__ = [
     "KERNEL_REVISIONS",

@@ -9,7 +9,9 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from kvmlab.lab.plots.picture import SIZE, SMALL, TEXT, Picture, new_figure, style_of
+from kvmlab.lab.plots.picture import RC, Picture, new_figure
+from kvmlab.lab.style import SIZE, SMALL, style_of
+from kvmlab.lab.words import number
 from kvmlab.model.machine import EXITS
 from kvmlab.scenario import checks
 
@@ -17,18 +19,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Groups = Mapping[str, Mapping[str, float]]
-"""What a bar chart shows: group -> kernel or policy -> value."""
-
-
-def number(value: float) -> str:
-    """A bar's label: whole from 10 on, with two digits below, "none" where there is nothing to show."""
-    if value != value:
-        return "none"
-    return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.2g}"
+"""What a bar chart shows: group -> kernel or policy -> value; NaN where there is none."""
 
 
 def draw_bars(axes: Axes, groups: Groups, room: float = 1.22) -> None:
-    """Horizontal bars in groups, each labelled with its name and number; `room`: the axis in lengths of the longest."""
+    """Draw horizontal bars in groups, each labelled with its name and number.
+
+    `room`: the length of the axis, in lengths of the longest bar.
+    """
     names = list(next(iter(groups.values()), {}))
     step = len(names) + 0.8
     largest = max([1e-9, *(value for group in groups.values() for value in group.values() if value == value)])
@@ -44,16 +42,16 @@ def draw_bars(axes: Axes, groups: Groups, room: float = 1.22) -> None:
 
 
 def in_words(groups: Groups) -> str:
-    """What the bars show, for whoever cannot see them."""
+    """Return the text alternative of the bars."""
     return "; ".join(
         f"{group}: {', '.join(f'{name} {number(value)}' for name, value in values.items())}"
         for group, values in groups.items()
     )
 
 
-@matplotlib.rc_context(TEXT)
+@matplotlib.rc_context(RC)
 def bars(groups: Groups, *, title: str, label: str) -> Picture:
-    """Grouped bars with a title; `label` stands at the axis and says unit and origin."""
+    """Draw grouped bars with a title; `label` stands at the axis and says unit and origin."""
     names = len(next(iter(groups.values()), {}))
     figure = new_figure(max(SIZE[1], 0.29 * len(groups) * (names + 0.8) + 1.2))
     axes = figure.subplots()
@@ -64,7 +62,17 @@ def bars(groups: Groups, *, title: str, label: str) -> Picture:
 
 
 def exits_by_reason(table: pd.DataFrame, *, title: str, origin: str = "simulated", unit: str = "exits") -> Picture:
-    """Exits by reason, a bar for each row of `table` (as `kvmlab.compare` makes it), labelled with its number."""
+    """Draw exits by reason: a group of bars per reason, a bar per row of `table`, labelled with its number.
+
+    `table`: as `kvmlab.compare` makes it: index kernels or policies, columns reasons (others are left out, and so are
+    reasons that never occur). `title`: above the bars. `origin`: published, recorded, simulated or yours. `unit`: of
+    the table's numbers, for the axis.
+
+    >>> import kvmlab as kl
+    >>> from kvmlab import plots
+    >>> table = kl.compare(kl.three_guests(duration_s=0.1), ["rev1", "rev3"])
+    >>> picture = plots.exits_by_reason(table, title="Who exits?", unit="exits in 0.1 s")
+    """
     names = [str(name) for name in table.index]
     reasons = [reason for reason in EXITS if reason in table and table[reason].any()]
     groups = {reason: dict(zip(names, table[reason].astype(float), strict=True)) for reason in reasons}
@@ -72,7 +80,7 @@ def exits_by_reason(table: pd.DataFrame, *, title: str, origin: str = "simulated
 
 
 def guest_groups(table: pd.DataFrame, column: str) -> dict[str, dict[str, float]]:
-    """One column of `kvmlab.compare_guests` as guest -> kernel -> value; ValueError lists the known columns."""
+    """Return one column of `kvmlab.compare_guests` as guest -> kernel -> value; ValueError lists the known columns."""
     checks.choice("column", column, list(table.columns))
     rows = zip(table.index, table[column].astype(float), strict=True)
     groups: dict[str, dict[str, float]] = {}
@@ -82,5 +90,14 @@ def guest_groups(table: pd.DataFrame, column: str) -> dict[str, dict[str, float]
 
 
 def by_guest(table: pd.DataFrame, column: str, *, title: str, unit: str, origin: str = "simulated") -> Picture:
-    """One column of `kvmlab.compare_guests`: a group of bars a guest, a bar a kernel or policy."""
+    """Draw one column of `kvmlab.compare_guests`: a group of bars per guest, a bar per kernel or policy.
+
+    `title`: above the bars. `unit`: of that column, for the axis. `origin`: published, recorded, simulated or yours.
+    ValueError lists the known columns.
+
+    >>> import kvmlab as kl
+    >>> from kvmlab import plots
+    >>> table = kl.compare_guests(kl.three_guests(duration_s=0.1), ["rev1", "rev3"])
+    >>> picture = plots.by_guest(table, "lost us", title="Who loses?", unit="us per vCPU and second")
+    """
     return bars(guest_groups(table, column), title=title, label=f"{column}, {unit}, {origin}")

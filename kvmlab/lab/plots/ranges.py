@@ -1,4 +1,4 @@
-"""What each revision would do on somebody's host: a range a revision, because a recording leaves things open."""
+"""What each revision would do on somebody's host: a range per revision, because a recording leaves things open."""
 
 from __future__ import annotations
 
@@ -6,19 +6,27 @@ from typing import TYPE_CHECKING
 
 import matplotlib
 
-from kvmlab.lab.plots.exits import number
-from kvmlab.lab.plots.picture import SMALL, TEXT, Picture, new_figure, style_of
+from kvmlab.lab.plots.picture import RC, Picture, new_figure
+from kvmlab.lab.style import SMALL, style_of
+from kvmlab.lab.words import number
 from kvmlab.scenario import checks
 
 if TYPE_CHECKING:
     from kvmlab.host.what_if import WhatIf
 
 
-@matplotlib.rc_context(TEXT)
+@matplotlib.rc_context(RC)
 def ranges(answer: WhatIf, quantity: str, *, title: str) -> Picture:
-    """One quantity of `kvmlab.what_if`: from low to high as a line a revision, the central value marked.
+    """Draw one quantity of `kvmlab.what_if`: a line per revision from low to high, the central value marked.
 
-    ValueError lists the known quantities.
+    `quantity`: one of the column "quantity" of ``answer.table``, in the unit of that table; ValueError lists the known
+    ones. `title`: above the figure.
+
+    >>> import kvmlab as kl
+    >>> from kvmlab import data, plots
+    >>> recording = data.path("recorded", "perf-kvm-stat.pi0_all.txt")
+    >>> answer = kl.what_if(recording, timer_hz=1000, replications=1)
+    >>> picture = plots.ranges(answer, "expiry exits", title="What would each revision cost here?")
     """
     table = answer.table
     checks.choice("quantity", quantity, list(dict.fromkeys(table["quantity"])))

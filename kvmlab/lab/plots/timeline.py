@@ -10,40 +10,42 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from kvmlab.lab.plots.picture import (
-    FONT,
-    PAPER,
-    SMALL,
-    SPANS,
-    TEXT,
-    Picture,
-    names_of,
-    new_figure,
-)
+from kvmlab.lab.plots.picture import PAPER, RC, Picture, new_figure
+from kvmlab.lab.style import FONT, SMALL, SPANS
+from kvmlab.lab.words import names_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from kvmlab.results.run import Run
 
+HALF = 0.3
+"""Of the height of a span; lanes are 1 apart."""
 
-@matplotlib.rc_context(TEXT)
+
+@matplotlib.rc_context(RC)
 def timelines(
     runs: Mapping[str, Run], *, number: int = 1, from_us: float = -2.0, to_us: float = 7.0, title: str = ""
 ) -> Picture:
-    """What vCPUs and pCPUs do around vCPU 0's deadline of that `number` (from 1), a panel a run.
+    """Draw what vCPUs and pCPUs do around one deadline of vCPU 0, a panel per run.
 
-    Times are us after the deadline. An arrow goes from a post to the guest's handler. The steps must be in the run's
-    trace (`Scenario.trace_steps`), or ValueError.
+    `number`: which deadline, from 1. `from_us`, `to_us`: the time that is shown, in us after the deadline. `title`:
+    above all panels. An arrow goes from a post to the guest's handler. ValueError if the deadline is not among the
+    steps that the run has traced (`Scenario.trace_steps`).
+
+    >>> import kvmlab as kl
+    >>> from kvmlab import plots
+    >>> runs = {name: kl.simulate(kl.three_guests(name, duration_s=0.02)) for name in ("v5.2", "v5.3")}
+    >>> picture = plots.timelines(runs, number=2, title="One deadline under two kernels")
     """
     tables = {name: window(run, deadline(run, number), from_us * 1e3, to_us * 1e3) for name, run in runs.items()}
-    lanes = {name: lane_names(table) for name, table in tables.items()}
+    lanes = {name: lane_names(runs[name], table) for name, table in tables.items()}
     heights = [len(names) for names in lanes.values()]
     figure = new_figure(max(3.4, 0.85 * sum(heights) + 0.55 * len(runs) + 0.9))
     panels = np.atleast_1d(figure.subplots(len(runs), 1, sharex=True, height_ratios=heights))
     said = []
     for axes, (name, table) in zip(panels, tables.items(), strict=True):
-        said.append(draw_lanes(axes, table, lanes[name], name))
+        said.append(f"{name}: {'; '.join(draw_lanes(axes, table, lanes[name]))}.")
         axes.set_xlim(from_us, to_us)
         axes.axvline(0, color="black", linestyle=":", linewidth=2)
         axes.set_title(name, fontweight="bold")
@@ -56,7 +58,7 @@ def timelines(
 
 
 def deadline(run: Run, number: int) -> int:
-    """The deadline in ns of vCPU 0's expiry of that number: what the guest wrote last before that handler."""
+    """Return the deadline in ns of vCPU 0's expiry of that number: what the guest wrote last before that handler."""
     trace = run.trace[run.trace["vcpu"] == 0]
     handlers = trace[trace["step"] == "guest handler"]
     if len(handlers) < number:
@@ -66,7 +68,10 @@ def deadline(run: Run, number: int) -> int:
 
 
 def window(run: Run, zero_ns: float, from_ns: float, to_ns: float) -> pd.DataFrame:
-    """The spans and handlers of a run that touch a window of time, with times in us from `zero_ns`."""
+    """Return the spans and handlers of a run that touch a window of time, with times in us from `zero_ns`.
+
+    Columns: those of `Run.timeline`, and start, end (us).
+    """
     import pandas as pd
 
     handlers = run.trace[run.trace["step"] == "guest handler"]
@@ -81,13 +86,16 @@ def window(run: Run, zero_ns: float, from_ns: float, to_ns: float) -> pd.DataFra
     return table.assign(start=start / 1e3, end=end / 1e3)[(end >= from_ns) & (start <= to_ns)]
 
 
-def lane_names(table: pd.DataFrame) -> list[str]:
-    """The lanes of a timeline: vCPUs first, then pCPUs, each in order."""
-    return sorted(set(table["lane"]), key=lambda lane: (lane[0] != "v", int(lane.split()[1])))
+def lane_names(run: Run, table: pd.DataFrame) -> list[str]:
+    """Return the lanes of a run that occur in `table`: vCPUs first, then pCPUs, each in order."""
+    vcpus = [f"vCPU {number}" for number in range(len(run.vcpu_names))]
+    pcpus = [f"pCPU {number}" for number in range(run.scenario.host.pcpus)]
+    shown = set(table["lane"])
+    return [lane for lane in (*vcpus, *pcpus) if lane in shown]
 
 
-def draw_lanes(axes: Axes, table: pd.DataFrame, lanes: list[str], name: str) -> str:
-    """Draw one run's lanes; return what is to be seen in a sentence."""
+def draw_lanes(axes: Axes, table: pd.DataFrame, lanes: list[str]) -> list[str]:
+    """Draw the lanes of one run, the first on top; return what is to be seen, in words."""
     place = {lane: len(lanes) - 1 - i for i, lane in enumerate(lanes)}
     posts: dict[int, tuple[float, float]] = {}
     seen: list[str] = []
@@ -95,33 +103,43 @@ def draw_lanes(axes: Axes, table: pd.DataFrame, lanes: list[str], name: str) -> 
     for row in rows:
         y = place[row.lane]
         if row.what == "post":
-            posts[row.flow] = (row.start, y + 0.3)
-            put: Any = {"ha": "right", "va": "center", "fontsize": SMALL, "textcoords": "offset points", "bbox": PAPER}
-            axes.annotate("post", (row.start, y), (-3, 0), **put)
+            posts[row.flow] = (row.start, y + HALF)
+            draw_post(axes, row.start, y)
             seen.append(f"{row.lane} posts the interrupt at {row.start:.2f}")
         elif row.what == "handler":
-            axes.plot(row.start, y, "^", color="black", markersize=10, zorder=5)
-            axes.annotate("handler", (row.start, y), (7, 0), va="center", textcoords="offset points", fontsize=SMALL)
-            if row.flow in posts:
-                arrow: Any = {"arrowstyle": "-|>", "linewidth": 2, "color": "black", "shrinkA": 0, "shrinkB": 0}
-                axes.annotate("", (row.start, y - 0.3), posts[row.flow], arrowprops=arrow, zorder=5)
+            draw_handler(axes, row.start, y, posts.get(row.flow))
             seen.append(f"the handler of {row.lane} starts at {row.start:.2f}")
         else:
-            style = SPANS.get(row.what, SPANS["HLT"])
-            box = Rectangle((row.start, y - 0.3), row.end - row.start, 0.6, facecolor=style.color, linewidth=0.8)
-            box.set(hatch=style.hatch, edgecolor="black")
-            axes.add_patch(box)
+            draw_span(axes, row.what, row.start, row.end, y)
             if row.what != "guest":
-                label: Any = {
-                    "ha": "left",
-                    "va": "bottom",
-                    "fontsize": SMALL,
-                    "textcoords": "offset points",
-                    "bbox": PAPER,
-                }
-                axes.annotate(row.what, (row.start, y + 0.3), (0, 1), **label)
                 seen.append(f"{row.lane}: {row.what} from {row.start:.2f} to {row.end:.2f}")
     axes.set_ylim(-0.45, len(lanes) - 0.25)
     axes.set_yticks(list(place.values()), list(place))
     axes.tick_params(axis="y", length=0)
-    return f"{name}: {'; '.join(seen)}."
+    return seen
+
+
+def draw_post(axes: Axes, at: float, y: int) -> None:
+    """Name the moment at which the interrupt is posted."""
+    where: Any = {"ha": "right", "va": "center", "textcoords": "offset points"}
+    axes.annotate("post", (at, y), (-3, 0), fontsize=SMALL, bbox=PAPER, **where)
+
+
+def draw_handler(axes: Axes, at: float, y: int, post: tuple[float, float] | None) -> None:
+    """Mark the start of the guest's handler, with an arrow from the post that led to it."""
+    axes.plot(at, y, "^", color="black", markersize=10, zorder=5)
+    axes.annotate("handler", (at, y), (7, 0), va="center", textcoords="offset points", fontsize=SMALL)
+    if post is not None:
+        arrow: Any = {"arrowstyle": "-|>", "linewidth": 2, "color": "black", "shrinkA": 0, "shrinkB": 0}
+        axes.annotate("", (at, y - HALF), post, arrowprops=arrow, zorder=5)
+
+
+def draw_span(axes: Axes, what: str, start: float, end: float, y: int) -> None:
+    """Draw a span of time as a box; all but guest time are named."""
+    style = SPANS.get(what, SPANS["HLT"])
+    box = Rectangle((start, y - HALF), end - start, 2 * HALF, facecolor=style.color, linewidth=0.8)
+    box.set(hatch=style.hatch, edgecolor="black")
+    axes.add_patch(box)
+    if what != "guest":
+        where: Any = {"ha": "left", "va": "bottom", "textcoords": "offset points"}
+        axes.annotate(what, (start, y + HALF), (0, 1), fontsize=SMALL, bbox=PAPER, **where)

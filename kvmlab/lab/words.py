@@ -1,0 +1,54 @@
+"""Numbers, times and lists as the texts of figures and panels say them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+
+def names_of(items: Sequence[str]) -> str:
+    """Return a list in words.
+
+    >>> names_of(["a"]), names_of(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def microseconds(ns: float) -> str:
+    """Return a time in ns as text in us, with about three digits.
+
+    >>> microseconds(1234), microseconds(123_456)
+    ('1.23 us', '123 us')
+    """
+    us = ns / 1e3
+    return f"{us:.0f} us" if us >= 100 else f"{us:.1f} us" if us >= 10 else f"{us:.2f} us"
+
+
+def duration(ns: int) -> str:
+    """Return a time in ns as text in the largest of us, ms and s that it reaches.
+
+    >>> duration(500), duration(2_000_000)
+    ('0.5 us', '2 ms')
+    """
+    unit, name = next((unit, name) for unit, name in ((1e9, "s"), (1e6, "ms"), (0, "us")) if ns >= unit)
+    return f"{ns / (unit or 1e3):g} {name}"
+
+
+def number(value: float) -> str:
+    """Return a bar's label: whole from 10 on, with two digits below, "none" for NaN.
+
+    >>> number(1234.5), number(3), number(0.123), number(float("nan"))
+    ('1,234', '3', '0.12', 'none')
+    """
+    if value != value:
+        return "none"
+    return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.2g}"
+
+
+def with_values(values: Mapping[str, float]) -> str:
+    """Return names with their values, with four digits each.
+
+    >>> with_values({"rev1": 1036, "rev3": 2000.5})
+    'rev1 1,036, rev3 2,000'
+    """
+    return ", ".join(f"{name} {value:,.4g}" for name, value in values.items())
