@@ -316,9 +316,14 @@ class Translation(ast.NodeVisitor):
     def field(self, node: ast.expr, record: Value, name: str) -> Place:
         """Return the place of a field of a record."""
         table = record.kind.table
-        if record.kind.name != "record" or table is None or name not in (table.dtype.fields or {}):
+        if (
+            record.kind.name != "record"
+            or table is None
+            or table.dtype.fields is None
+            or name not in table.dtype.fields
+        ):
             self.refuse(node, f"{record.kind} has no field {name}")
-        dtype, start = (table.dtype.fields or {})[name][:2]
+        dtype, start = table.dtype.fields[name][:2]
         kind = FLOAT if dtype.kind == "f" else INT
         return Place(kind, self.offset(record.llvm, WORD(start)), f"{table.name}.{name}", dtype)
 
@@ -649,7 +654,7 @@ class Translation(ast.NodeVisitor):
             self.refuse(node, "by position only")
         if isinstance(called, FunctionType):
             return self.call(node, called)
-        translate = BUILTINS.get(called) if callable(called) else None
+        translate: Callable[[Translation, ast.Call], Value] | None = BUILTINS.get(called) if callable(called) else None
         if translate is None:
             self.refuse(node, "this is no rule, and not among Python's functions for rules")
         return translate(self, node)

@@ -1,4 +1,4 @@
-"""Run a scenario: by WebAssembly where there is a module of these very rules, else in plain Python, with the same result.
+"""Run a scenario: by WebAssembly where there is a module of these very rules, else in plain Python, as exactly.
 
 The module is used if wasmtime is installed, the module was made of the rules as they stand now, and KVMLAB_ENGINE does
 not say ``python``. Where the rules were edited it is made again if llvmlite is there.
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from kvmlab.engine.wasm import WasmMachine
 
 
-def say(sentence: str) -> None:
+def no_module(why: str) -> None:
     """Tell the reader why runs are slow."""
-    print(f"kvmlab: {sentence}; runs take about 200 times as long in plain Python.", file=sys.stderr)
+    print(f"kvmlab: {why}; runs take about 200 times as long in plain Python.", file=sys.stderr)
 
 
 def stored_module() -> bytes | None:
@@ -42,14 +42,17 @@ def module() -> bytes | None:
     if os.environ.get("KVMLAB_ENGINE") == "python":
         return None
     if importlib.util.find_spec("wasmtime") is None:
-        return say("wasmtime is not installed")
+        no_module("wasmtime is not installed")
+        return None
     found = stored_module()
     if found is None and importlib.util.find_spec("llvmlite") is None:
-        return say("the compiled rules are missing or older than the rules, and llvmlite is not installed")
+        no_module("the compiled rules are missing or not of these rules, and llvmlite is not installed")
+        return None
     try:
         return usable(found or build.build())
     except Exception as error:  # whatever lies on the disk or goes wrong there: plain Python has the same result
-        return say(f"the rules could not be compiled ({type(error).__name__}: {error})")
+        no_module(f"the rules could not be compiled ({type(error).__name__}: {error})")
+        return None
 
 
 def usable(module: bytes) -> bytes:

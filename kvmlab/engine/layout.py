@@ -1,6 +1,6 @@
 """How the tables of a machine lie in memory: derived from the annotations of `kvmlab.model.records`.
 
-The same layout serves numpy, WebAssembly in Python, and WebAssembly in a browser, which gets it as data (`description`).
+The same layout serves numpy, WebAssembly in Python, and WebAssembly in a browser, which is handed it (`description`).
 A table begins at a multiple of 8. What a rule knows of a machine is the address of its *words*: for each table of
 `Machine` in turn two of 64 bits, its address and its number of entries.
 """
@@ -95,7 +95,7 @@ class Tables:
 
 
 def words(lengths: Mapping[str, int], first: int, addresses: Mapping[str, int] | None = None) -> dict[str, int]:
-    """Return the address of each table of `lengths`, laid one behind the other from `first` on; `""`: where they end."""
+    """Return the address of each table of `lengths`, laid one behind the other from `first` on; "": their end."""
     places = dict(addresses or {})
     for name, length in lengths.items():
         places[name] = first
@@ -108,9 +108,9 @@ def words(lengths: Mapping[str, int], first: int, addresses: Mapping[str, int] |
 def description() -> dict[str, Any]:
     """Return the layout as a JSON-serialisable dict, for whoever runs the module elsewhere.
 
-    Keys: ``words_at``, ``alignment``, ``given`` and ``planned`` (names), ``tables``: name -> ``size`` of an entry in bytes,
-    ``single``, and ``fields``: name -> [offset in bytes, numpy's kind and size, such as ``i8``, ``f8``, ``u4``, ``i1``]; {} for
-    a table of ints.
+    Keys: ``words_at``, ``alignment``, ``given`` and ``planned`` (names), ``tables``: name -> ``size`` of an entry in
+    bytes, ``single``, and ``fields``: name -> [offset in bytes, numpy's kind and size, such as ``i8``, ``f8``, ``u4``,
+    ``i1``]; {} for a table of ints.
     """
     tables = {
         name: {

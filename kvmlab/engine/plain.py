@@ -35,8 +35,9 @@ class PlainMachine:
     """A machine whose tables are Python objects (`state`)."""
 
     def __init__(self, given: Mapping[str, np.ndarray]) -> None:
-        objects = {name: as_objects(TABLES[name], array) for name, array in given.items()}
-        self.state = Machine(**objects, **{name: [] for name in PLANNED})
+        objects: dict[str, Any] = {name: as_objects(TABLES[name], array) for name, array in given.items()}
+        objects |= {name: [] for name in PLANNED}
+        self.state = Machine(**objects)
         plan(self.state)
         sizes: Sizes = self.state.sizes
         for name in PLANNED:

@@ -29,7 +29,8 @@ def exponential_table() -> np.ndarray:
     """Return quantiles of the exponential distribution with mean 1 << EXPONENTIAL_BITS, laid out as a cost's table."""
     middle = (np.arange(BODY) + 0.5) / BODY
     survival = np.concatenate([1 - middle, (1 - middle) / BODY])
-    return np.rint(-np.log(survival) * (1 << EXPONENTIAL_BITS)).astype(np.int64)
+    table: np.ndarray = np.rint(-np.log(survival) * (1 << EXPONENTIAL_BITS)).astype(np.int64)
+    return table
 
 
 def one(table: str, values: Mapping[str, Any]) -> np.ndarray:
@@ -46,45 +47,43 @@ def kernel_values(kernel: Kernel) -> dict[str, int]:
     return {"policy": policy.table_bits(kernel.policy), **machinery}
 
 
+SAME_IN_HOST = (
+    "hz", "preemption_timer_shift", "lapic_timer_advance_ns", "pi_inject_timer", "ple_window", "nohz_full",
+    "isolated_domains", "apicv", "preemption_timer", "timer_migration", "tsc_ghz", "housekeeping_timer_us",
+    "min_timer_period_us", "halt_poll_us",
+)  # fmt: skip
+SAME_IN_GUEST = (
+    "vcpus", "pool_size", "hlt_in_guest", "mwait_in_guest", "pause_in_guest", "preempt_hz", "preempt_us",
+    "moves_every_ms", "boot_us",
+)  # fmt: skip
+SAME_IN_WORKLOAD = (
+    "timers", "nohz_idle", "tick_hz", "timer_us", "busy_us", "idle_us", "device_irq_hz", "other_exit_hz", "host_irq_hz",
+)  # fmt: skip
+"""What has the same name and unit in a scenario and in a record."""
+
+
 def host_values(s: Scenario) -> dict[str, Any]:
     """Return the given fields of `HostSetup`."""
-    host = s.host
-    same = ("hz", "preemption_timer_shift", "lapic_timer_advance_ns", "pi_inject_timer", "ple_window", "nohz_full")
-    same += ("isolated_domains", "apicv", "preemption_timer", "timer_migration")
-    same += ("tsc_ghz", "housekeeping_timer_us", "min_timer_period_us", "halt_poll_us")
     return {
         "seed": s.seed,
         "trace_steps": s.trace_steps,
-        "load": labels(Load).index(host.housekeeping),
-        "loaded_given": host.loaded is not None,
-        "amd": host.vendor == "amd",
-        **{name: getattr(host, name) for name in same},
+        "load": labels(Load).index(s.host.housekeeping),
+        "loaded_given": s.host.loaded is not None,
+        "amd": s.host.vendor == "amd",
+        **{name: getattr(s.host, name) for name in SAME_IN_HOST},
     }
 
 
 def guest_values(guest: Guest, pool_first: int) -> dict[str, Any]:
     """Return the given fields of `GuestProgram`."""
     w = guest.workload
-    same = (
-        "vcpus",
-        "hlt_in_guest",
-        "mwait_in_guest",
-        "pause_in_guest",
-        "preempt_hz",
-        "preempt_us",
-        "moves_every_ms",
-        "boot_us",
-    )
-    wanted = ("timers", "nohz_idle", "tick_hz", "timer_us", "busy_us", "idle_us")
-    wanted += ("device_irq_hz", "other_exit_hz", "host_irq_hz")
     return {
         "pool_first": pool_first,
-        "pool_size": guest.vcpus if guest.pcpus is None else len(guest.pcpus),
         "timer_mode": labels(TimerMode).index(w.timer_mode),
         "wait": labels(Wait).index(w.waits_by),
         "relative": w.rearm == "relative",
-        **{name: getattr(guest, name) for name in same},
-        **{name: getattr(w, name) for name in wanted},
+        **{name: getattr(guest, name) for name in SAME_IN_GUEST},
+        **{name: getattr(w, name) for name in SAME_IN_WORKLOAD},
     }
 
 

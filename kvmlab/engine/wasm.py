@@ -1,4 +1,4 @@
-"""The rules as WebAssembly, run by wasmtime: as quick as a compiled program, and unable to touch anything but its tables.
+"""The rules as WebAssembly, run by wasmtime: as quick as a compiled program, and shut up in a memory of its own.
 
 The module is made when kvmlab is built (`kvmlab.engine.assemble`), and lies beside this file. It is the same for every
 platform; a panel in a browser runs the very same bytes. An access outside the module's memory ends the run with an

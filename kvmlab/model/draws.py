@@ -69,7 +69,7 @@ def histogram_bin(ns: int) -> int:
 
 
 def histogram_edges(index: int) -> tuple[int, int]:
-    """Return the latencies that fall into a bin: from, and up to but not including, in ns. Readers use it, no rule does."""
+    """Return the latencies that fall into a bin: from, and up to but not including, in ns. No rule needs it."""
     if index < 2 << HIST_SHIFT:
         return index, index + 1
     shift = (index >> HIST_SHIFT) - 1
