@@ -11,8 +11,9 @@ from kvmlab import policy
 from kvmlab.data import history
 from kvmlab.kernels import KERNELS, Kernel
 from kvmlab.policy import VcpuFacts
+from kvmlab.results.compare import compare, to_chrome_trace
 from kvmlab.results.per_guest import by_guest, compare_guests
-from kvmlab.results.run import Run, compare, simulate, to_chrome_trace, warm_up
+from kvmlab.results.run import Run, simulate, warm_up
 from kvmlab.scenario.costs import Costs
 from kvmlab.scenario.example import three_guests
 from kvmlab.scenario.files import read_scenario, scenario_to_toml

@@ -31,7 +31,7 @@ from kvmlab.model.trace import (
     T_WAIT,
     T_WRMSR,
 )
-from kvmlab.results.run import perf_table
+from kvmlab.results.exit_table import perf_table
 from kvmlab.results.story import NOT_VISIBLE, SENTENCES, Step, Story
 from kvmlab.scenario import checks
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kvmlab.results.timeline import TIMELINE_COLUMNS
 from kvmlab.scenario import checks
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_TIMELINE_COLUMNS = ("start_ns", "end_ns", "lane", "what", "flow")
 _Event = dict[str, Any]
 
 
@@ -71,15 +71,15 @@ def _side_by_side(timelines: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         _check_columns(timeline)
         flows = _ints(timeline, "flow")
         moved = [flow + first if flow >= 0 else -1 for flow in flows]
-        frames.append(timeline[list(_TIMELINE_COLUMNS)].assign(flow=moved, process=str(name)))
+        frames.append(timeline[list(TIMELINE_COLUMNS)].assign(flow=moved, process=str(name)))
         first = 1 + max([first - 1, *moved])
     return pd.concat(frames, ignore_index=True)
 
 
 def _check_columns(timeline: pd.DataFrame) -> None:
-    missing = [column for column in _TIMELINE_COLUMNS if column not in timeline.columns]
+    missing = [column for column in TIMELINE_COLUMNS if column not in timeline.columns]
     if missing:
-        raise ValueError(f"the timeline has no column {', '.join(missing)}; expected {', '.join(_TIMELINE_COLUMNS)}")
+        raise ValueError(f"the timeline has no column {', '.join(missing)}; expected {', '.join(TIMELINE_COLUMNS)}")
 
 
 def _spans(timeline: pd.DataFrame) -> list[_Span]:
