@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     )
     from kvmlab.host.recordings import check_recordings, recorded_rows, recorded_scenario
     from kvmlab.host.what_if import WhatIf, what_if
-    from kvmlab.results.story import Story, follow_timer
+    from kvmlab.results.follow import follow_timer
+    from kvmlab.results.story import Story
     from kvmlab.results.sweep import difference, replicate, sweep
 
 __version__ = "0.1.0"
@@ -88,7 +89,8 @@ _LATER: dict[str, str] = {
     "read_unit_test_vmexit": "host.formats",
     **dict.fromkeys(("check_recordings", "recorded_rows", "recorded_scenario"), "host.recordings"),
     **dict.fromkeys(("WhatIf", "what_if"), "host.what_if"),
-    **dict.fromkeys(("Story", "follow_timer"), "results.story"),
+    "follow_timer": "results.follow",
+    "Story": "results.story",
     **dict.fromkeys(("difference", "replicate", "sweep"), "results.sweep"),
 }
 # Modules under the names that lessons know: `from kvmlab import panels`.

@@ -25,8 +25,9 @@ from kvmlab.lab.plots.picture import image_html, small_png
 from kvmlab.lab.widgets import Choice, Control, Screen, Slider
 from kvmlab.model.machine import EXITS, TIMER_MODES
 from kvmlab.policy import REVISIONS, Policy, VcpuFacts
+from kvmlab.results.follow import PCPUS, VCPU_STATES, follow_timer
 from kvmlab.results.run import Run, simulate
-from kvmlab.results.story import PCPUS, VCPU_STATES, Story, follow_timer
+from kvmlab.results.story import Story
 from kvmlab.scenario.scenario import HOUSEKEEPING_LOADS, Guest, Host, Scenario, Workload
 from kvmlab.scenario.variants import variant
 
