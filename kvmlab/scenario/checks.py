@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import field, fields
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 MIN_RATE = 0.01
 LONGEST_SHOWN = 200
 
@@ -89,3 +91,28 @@ def cpus(field: str, value: Any, count: int) -> tuple[int, ...]:
     if len(set(numbers)) != len(numbers):
         raise ValueError(f"{field}: {value!r} names a CPU twice; allowed: distinct CPU numbers from 0 to {count - 1}")
     return numbers
+
+
+# --- limits beside the fields of a dataclass --------------------------------------------------------------------------
+
+
+def limited(default: T, check: Callable[..., T], *limits: Any) -> T:
+    """Return a dataclass field whose value `check_fields` passes through ``check(name, value, *limits)``.
+
+    None is taken where it is the default.
+    """
+    return field(default=default, metadata={"check": check, "limits": limits})
+
+
+def check_fields(built: Any) -> None:
+    """Check the `limited` fields of a frozen dataclass that is being built, and store what the checks return."""
+    for each in fields(built):
+        value = getattr(built, each.name)
+        if "check" in each.metadata and not (value is None and each.default is None):
+            store(built, **{each.name: each.metadata["check"](each.name, value, *each.metadata["limits"])})
+
+
+def store(built: Any, **values: Any) -> None:
+    """Set fields of a frozen dataclass that is being built."""
+    for name, value in values.items():
+        object.__setattr__(built, name, value)
