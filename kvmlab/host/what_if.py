@@ -22,7 +22,9 @@ from kvmlab.kernels import Kernel
 from kvmlab.policy import REVISIONS, Policy
 from kvmlab.results.run import Run, simulate
 from kvmlab.scenario import checks
-from kvmlab.scenario.costs import Costs, PublishedRow, ShiftedLognormal, fit
+from kvmlab.scenario.costs import Costs
+from kvmlab.scenario.distribution import ShiftedLognormal
+from kvmlab.scenario.published import PublishedRow, fit
 from kvmlab.scenario.scenario import Guest, Host, Scenario, Workload
 from kvmlab.scenario.variants import variant
 

@@ -43,7 +43,8 @@ from kvmlab.model.vcpu import preempt
 from kvmlab.model.vmexit import kvm_exit
 from kvmlab.results.story import SENTENCES, Step, Story
 from kvmlab.scenario import checks
-from kvmlab.scenario.costs import Costs, ShiftedLognormal
+from kvmlab.scenario.costs import Costs
+from kvmlab.scenario.distribution import ShiftedLognormal
 from kvmlab.scenario.scenario import Guest, Host, Scenario, Workload
 
 PCPUS = ("isolated", "housekeeping")

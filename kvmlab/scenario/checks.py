@@ -13,7 +13,7 @@ LONGEST_SHOWN = 200
 
 
 def shown(value: Any) -> str:
-    """A value as an error shows it: shortened, whatever it is."""
+    """Return a value as an error shows it: shortened, whatever it is."""
     try:
         text = repr(value)
     except ValueError:  # an int of thousands of digits
@@ -49,7 +49,7 @@ def whole(field: str, value: Any, low: int, high: int) -> int:
 
 
 def rate(field: str, value: Any, high: float) -> float:
-    """Return `value` as a float if it is 0 or a rate from 0.01 to `high` a second."""
+    """Return `value` as a float if it is 0 or a rate from 0.01 to `high` per second."""
     result = number(field, value, 0, high, "Hz")
     if 0 < result < MIN_RATE:
         raise ValueError(f"{field}: {value!r} does not fit; allowed: 0, or from {MIN_RATE} to {high:g} Hz")

@@ -14,16 +14,22 @@ REARMS = ("absolute", "relative")
 
 @dataclass(frozen=True)
 class Workload:
-    """What each vCPU of a guest does."""
+    """What each vCPU of a guest does. Each field is documented below it.
+
+    ValueError names a field that does not fit, and what is allowed.
+
+    >>> import kvmlab as kl
+    >>> ticks_and_halts = kl.Workload(tick_hz=1000, busy_us=300, idle_us=200)
+    """
 
     tick_hz: float = limited(250.0, checks.rate, 100_000)
     """The guest's tick, 1/s; 0: none."""
     timer_us: float | None = limited(None, checks.number, 10, 1e8, "us")
-    """Period in us of a further timer, as cyclictest has; None: none."""
+    """Period in us of an additional timer, as cyclictest has; None: none."""
     rearm: str = limited("absolute", checks.choice, REARMS)
     """That timer's next deadline: one period after the last deadline ("absolute") or after its handler ("relative")."""
     timers: int | None = limited(None, checks.whole, 1, 1 << 40)
-    """The guest stops after so many timer interrupts; None: never."""
+    """The guest stops after this number of timer interrupts; None: never."""
     timer_mode: str = limited("tsc_deadline", checks.choice, TIMER_MODES)
     """LAPIC timer mode: "tsc_deadline", "oneshot" or "periodic" (one period, so either a tick or a timer)."""
     busy_us: float = limited(0.0, checks.number, 0, 1e8, "us")
@@ -35,11 +41,11 @@ class Workload:
     nohz_idle: bool = limited(True, checks.flag)
     """An idle guest that waits by HLT or MWAIT stops its tick (and pays a write for it, and one to start it again)."""
     device_irq_hz: float = limited(0.0, checks.rate, 1e6)
-    """Interrupts a second from devices of the guest, at random times."""
+    """Interrupts per second from devices of the guest, at random times."""
     other_exit_hz: float = limited(0.0, checks.rate, 1e6)
-    """Other exits a second that the guest causes while it works (EPT_MISCONFIG: a device's doorbell), at random."""
+    """Other exits per second that the guest causes while it works (EPT_MISCONFIG: a device's doorbell), at random."""
     host_irq_hz: float = limited(0.0, checks.rate, 1e6)
-    """Interrupts a second that the host itself takes on the vCPU's pCPU, at random times."""
+    """Interrupts per second that the host itself takes on the vCPU's pCPU, at random times."""
 
     def __post_init__(self) -> None:
         checks.check_fields(self)
@@ -52,7 +58,13 @@ class Workload:
 
 @dataclass(frozen=True)
 class Guest:
-    """A virtual machine."""
+    """A virtual machine. Each field is documented below it.
+
+    ValueError names a field that does not fit, and what is allowed.
+
+    >>> import kvmlab as kl
+    >>> guest = kl.Guest(vcpus=2, pcpus=(4, 5), hlt_in_guest=True, workload=kl.Workload(tick_hz=1000))
+    """
 
     vcpus: int = limited(1, checks.whole, 1, MAX_PCPUS)
     """Number of vCPUs."""
@@ -68,11 +80,11 @@ class Guest:
     pause_in_guest: bool = limited(False, checks.flag)
     """PAUSE does not exit."""
     moves_every_ms: float | None = limited(None, checks.number, 0.01, 1e6, "ms")
-    """The scheduler moves each vCPU to another free pCPU of the pool so often; None: never."""
+    """How often the scheduler moves each vCPU to another free pCPU of the pool, ms; None: never."""
     boot_us: float | None = limited(None, checks.number, 0, 1e9, "us")
     """When the vCPUs first enter the guest, us; None: each at its own time within one tick of the host, by the seed."""
     preempt_hz: float = limited(0.0, checks.rate, 1e5)
-    """How often a second another host task takes the pCPU, at random times."""
+    """How often per second another host task takes the pCPU, at random times."""
     preempt_us: float = limited(100.0, checks.number, 0.001, 1e7, "us")
     """For how long on average, us."""
     name: str = limited("guest", checks.instance, str)

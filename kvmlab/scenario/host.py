@@ -11,12 +11,21 @@ from kvmlab.scenario.checks import limited
 
 MAX_PCPUS = 8192
 HOUSEKEEPING_LOADS = ("idle", "ticking", "timers")
+"""What the housekeeping CPUs can do: see `Host.housekeeping`."""
 VENDORS = ("intel", "amd")
 
 
 @dataclass(frozen=True)
 class Host:
-    """A host: its pCPUs, which of them are isolated, and KVM's module parameters."""
+    """A host: its pCPUs, which of them are isolated, and KVM's module parameters. Each field is documented below it.
+
+    ValueError names a field that does not fit, and what is allowed.
+
+    >>> import kvmlab as kl
+    >>> host = kl.Host(pcpus=8, isolated=(4, 5, 6, 7), housekeeping="timers")
+    >>> host.timer_housekeeping
+    (0, 1, 2, 3)
+    """
 
     pcpus: int = limited(8, checks.whole, 1, MAX_PCPUS)
     """Number of pCPUs."""
@@ -30,7 +39,7 @@ class Host:
     domains: tuple[tuple[int, ...], ...] = ()
     """pCPUs that share a last-level cache or a NUMA node; (): one domain. The whole host is the outer domain."""
     hz: int = limited(250, checks.whole, 1, 10_000)
-    """CONFIG_HZ of the host: ticks a second."""
+    """CONFIG_HZ of the host: ticks per second."""
     housekeeping: str = limited("ticking", checks.choice, HOUSEKEEPING_LOADS)
     """What the housekeeping CPUs do: "idle" (their tick stops, but for the timekeeper's), "ticking" (a task runs, with
     the host's tick), "timers" (the same, and a timer of its own every `housekeeping_timer_us`)."""

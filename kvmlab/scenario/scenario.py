@@ -20,7 +20,17 @@ __all__ = ["HOUSEKEEPING_LOADS", "Guest", "Host", "Scenario", "Workload"]
 
 @dataclass(frozen=True)
 class Scenario:
-    """One host with its guests, a kernel, and for how long to simulate."""
+    """One host with its guests, a kernel, and for how long to simulate: what `simulate` takes.
+
+    Each field is documented below it. ValueError names a field that does not fit, and what is allowed.
+
+    >>> import kvmlab as kl
+    >>> scenario = kl.Scenario(kl.Host(), kl.Guest(vcpus=2), kernel="v5.13", duration_s=0.5)
+    >>> scenario.placement
+    ((2, 3),)
+    >>> scenario.replace(**{"kernel": "v5.18", "guest.hlt_in_guest": True}).guests[0].hlt_in_guest
+    True
+    """
 
     host: Host
     """The host."""
@@ -47,11 +57,11 @@ class Scenario:
 
     @property
     def placement(self) -> tuple[tuple[int, ...], ...]:
-        """The pCPUs of each guest: one a vCPU, or the pool in which a guest moves."""
+        """The pCPUs of each guest: one per vCPU, or the pool in which a guest moves."""
         return place(self.host, self.guests)
 
     def replace(self, **changes: Any) -> Scenario:
-        """A copy with some fields changed: this scenario's, or by dotted name host.field, guest.field, workload.field.
+        """Return a copy with some fields changed: this scenario's, or host.field, guest.field, workload.field.
 
         guest and workload fields are changed in every guest. ValueError lists the known names.
         """
@@ -76,7 +86,7 @@ class Scenario:
 
 
 def checked_guests(guests: Any) -> tuple[Guest, ...]:
-    """One Guest, or several, as a tuple."""
+    """Return one Guest, or several, as a tuple; ValueError for anything else."""
     several = (guests,) if isinstance(guests, Guest) else checks.several("guests", guests, "a Guest, or several")
     if not several:
         raise ValueError("guests: () does not fit; allowed: at least one Guest")
@@ -84,7 +94,7 @@ def checked_guests(guests: Any) -> tuple[Guest, ...]:
 
 
 def place(host: Host, guests: tuple[Guest, ...]) -> tuple[tuple[int, ...], ...]:
-    """The pCPUs of each guest; ValueError if the guests don't fit on the host."""
+    """Return the pCPUs of each guest; ValueError if the guests don't fit on the host."""
     wanted = sum(guest.vcpus for guest in guests)
     if wanted > host.pcpus:
         raise ValueError(f"vcpus: {wanted} in all do not fit on {host.pcpus} pCPUs; allowed: at most one vCPU a pCPU")

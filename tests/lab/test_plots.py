@@ -14,7 +14,7 @@ from PIL import Image
 import kvmlab as kl
 from kvmlab import data
 from kvmlab.lab import plots
-from kvmlab.scenario import costs
+from kvmlab.scenario import published
 
 BUSY = kl.Scenario(kl.Host(housekeeping="timers"), (kl.Guest(hlt_in_guest=True, mwait_in_guest=True),), duration_s=2)
 TABLE = kl.policy.truth_table
@@ -38,7 +38,7 @@ def pictures(runs):
     recorded = pd.DataFrame(
         {"period_us": [1000.0, 2000.0], "share": [0.24, 0.49], "cpu0_background": ["tick only", "tick only"]}
     )
-    rows = costs.published_table()
+    rows = published.published_table()
     return {
         "exits": plots.exits_by_reason(kl.compare(BUSY, ["before", "rev1", "rev2", "rev3"]), title="Exits"),
         "latencies": plots.latencies(runs, title="Latency"),

@@ -21,7 +21,7 @@ from kvmlab.lab.plots.picture import (
     new_figure,
     style_of,
 )
-from kvmlab.scenario.costs import PublishedRow, fit, predicted_max
+from kvmlab.scenario.published import PublishedRow, fit, predicted_max
 
 if TYPE_CHECKING:
     from kvmlab.results.run import Run
