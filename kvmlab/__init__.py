@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from kvmlab.host.recordings import check_recordings, recorded_rows, recorded_scenario
     from kvmlab.host.what_if import WhatIf, what_if
     from kvmlab.results.follow import follow_timer
+    from kvmlab.results.replicate import difference, replicate
     from kvmlab.results.story import Story
-    from kvmlab.results.sweep import difference, replicate, sweep
+    from kvmlab.results.sweep import sweep
 
 __version__ = "0.1.0"
 
@@ -91,7 +92,8 @@ _LATER: dict[str, str] = {
     **dict.fromkeys(("WhatIf", "what_if"), "host.what_if"),
     "follow_timer": "results.follow",
     "Story": "results.story",
-    **dict.fromkeys(("difference", "replicate", "sweep"), "results.sweep"),
+    **dict.fromkeys(("difference", "replicate"), "results.replicate"),
+    "sweep": "results.sweep",
 }
 # Modules under the names that lessons know: `from kvmlab import panels`.
 _MODULES: dict[str, str] = {
