@@ -30,10 +30,12 @@ each_anchor = pytest.mark.parametrize("anchor", ANCHORS, ids=lambda anchor: anch
 
 
 def by_id(name: str) -> dict[str, Any]:
+    """Return the patch of this id."""
     return next(patch for patch in PATCHES if patch["id"] == name)
 
 
 def release_number(release: str) -> tuple[int, int]:
+    """Return major and minor number of a release such as v5.13."""
     major, minor = release.removeprefix("v").split(".")
     return int(major), int(minor)
 
@@ -65,7 +67,7 @@ def test_the_installed_folder_comes_first(tmp_path: Path, monkeypatch: pytest.Mo
 # --- costs ------------------------------------------------------------------------------------------------------------
 
 
-def test_there_is_one_cost_entry_a_step() -> None:
+def test_there_is_one_cost_entry_per_step() -> None:
     assert list(COSTS) == list(STEPS)
 
 
@@ -149,7 +151,7 @@ def test_the_three_revisions() -> None:
     assert by_id("rev3")["release_status"] == "derived"
 
 
-def test_a_bug_is_mended_later() -> None:
+def test_a_bug_is_fixed_later() -> None:
     assert by_id("early-bug")["commit"] in by_id("early-fix")["why"]
     assert release_number(by_id("early-bug")["release"]) < release_number(by_id("early-fix")["release"])
 

@@ -65,7 +65,7 @@ def plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int) else None if str(value) == "<NA>" else str(value)
 
 
-def json_text(value: Any) -> str:
+def json_text(value: object) -> str:
     """Return a value as JSON text, for programs."""
     return json.dumps(plain(value), indent=1, allow_nan=False)
 

@@ -152,6 +152,7 @@ class Story:
         return [(step.where, step.function, step.sentence) for step in self.timeline]
 
     def __str__(self) -> str:
+        """Return the outcome and every step, one per line."""
         lines = [f"{s.time_ns / 1e3:10.2f} us  {s.where:<22} {s.function:<30} {s.sentence}" for s in self.timeline]
         return "\n".join([f"{self.kernel}: {self.summary()}", *lines])
 
@@ -172,6 +173,7 @@ class Story:
         return f"{', '.join(parts)}; the expiry costs {cost}."
 
     def _repr_html_(self) -> str:
+        """Return a table, one row per step, for a notebook."""
         from html import escape
 
         left = "<td style='text-align:left'>"

@@ -24,7 +24,7 @@ DIFFERENCES = (("scenario", "another scenario"), ("grid", "another grid"), ("mod
 """Fields of a header that have to agree, and what a sweep is that differs in one."""
 
 
-def digest(value: Any) -> str:
+def digest(value: object) -> str:
     """Return a short name for what `value` says, the same in every process."""
     return hashlib.sha256(json.dumps(value, default=described).encode()).hexdigest()[:16]
 
@@ -61,7 +61,7 @@ def finished_points(path: Path, wanted: Result) -> dict[int, Result]:
     return {row["point"]: row["result"] for row in rows}
 
 
-def check_header(path: Path, found: Any, wanted: Result) -> None:
+def check_header(path: Path, found: object, wanted: Result) -> None:
     """Raise ValueError that says in what a file's header differs from this sweep's, if it does."""
     if not isinstance(found, dict) or found.get("kvmlab sweep") != FORMAT:
         raise ValueError(f"path: {str(path)!r} is no file of a sweep; allowed: one that a sweep wrote, or a new name")
@@ -87,6 +87,7 @@ def writing(path: Path | None, header: Result) -> Iterator[Callable[[int, Result
     with path.open("a", encoding="utf-8") as file:
 
         def write(line: Result) -> None:
+            """Write one line and see it on its way to the disk."""
             file.write(json.dumps(line) + "\n")
             file.flush()
 

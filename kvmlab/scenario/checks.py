@@ -1,4 +1,4 @@
-"""Checks on what a reader passes in: each error names the field, the value and what is allowed."""
+"""Checks on what a reader passes in: each raises ValueError that names the field, the value and what is allowed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MIN_RATE = 0.01
 LONGEST_SHOWN = 200
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """Return a value as an error shows it: shortened, whatever it is."""
     try:
         text = repr(value)
@@ -21,7 +21,7 @@ def shown(value: Any) -> str:
     return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "..."
 
 
-def several(field: str, value: Any, kind: str) -> tuple[Any, ...]:
+def several(field: str, value: object, kind: str) -> tuple[Any, ...]:
     """Return `value` as a tuple if it can be iterated and is no text; `kind` says what it should hold."""
     if not isinstance(value, str | bytes) and isinstance(value, Iterable):
         return tuple(value)
@@ -56,7 +56,7 @@ def rate(field: str, value: Any, high: float) -> float:
     return result
 
 
-def choice(field: str, value: Any, allowed: Iterable[str]) -> str:
+def choice(field: str, value: object, allowed: Iterable[str]) -> str:
     """Return `value` if it is one of `allowed`."""
     names = list(allowed)
     if not isinstance(value, str) or value not in names:
@@ -64,7 +64,7 @@ def choice(field: str, value: Any, allowed: Iterable[str]) -> str:
     return value
 
 
-def flag(field: str, value: Any) -> bool:
+def flag(field: str, value: object) -> bool:
     """Return `value` as a bool if it is True, False, 1 or 0."""
     try:
         known = value in (True, False)
@@ -112,7 +112,7 @@ def check_fields(built: Any) -> None:
             store(built, **{each.name: each.metadata["check"](each.name, value, *each.metadata["limits"])})
 
 
-def store(built: Any, **values: Any) -> None:
+def store(built: object, **values: object) -> None:
     """Set fields of a frozen dataclass that is being built."""
     for name, value in values.items():
         object.__setattr__(built, name, value)

@@ -91,7 +91,7 @@ def scenario_from(table: Mapping[str, Any]) -> Scenario:
     )
 
 
-def guest_from(where: str, table: Any) -> Guest:
+def guest_from(where: str, table: object) -> Guest:
     """Return the guest of one [[guest]] table; `where` is what an error calls it."""
     options = values(where, table, Guest)
     if "workload" in options:
@@ -111,7 +111,7 @@ def kernel_from(value: Any) -> Kernel:
     return kernels.release(release, policy.find(value["policy"]), name=name)
 
 
-def values(where: str, table: Any, kind: type) -> dict[str, Any]:
+def values(where: str, table: object, kind: type) -> dict[str, Any]:
     """Return the keys of a table, checked against the fields of a dataclass; lists become tuples, as the fields are."""
     if not isinstance(table, dict):
         raise ValueError(f"{where}: {checks.shown(table)} does not fit; allowed: a table")
@@ -204,7 +204,7 @@ def kernel_text(kernel: Kernel) -> str:
     raise ValueError(f"kernel: {kernel.name!r} is neither in KERNELS nor a release under a known policy")
 
 
-def toml(value: Any) -> str:
+def toml(value: object) -> str:
     """Return a value in TOML: a basic string, a boolean, a number, or an array."""
     if isinstance(value, bool):
         return str(value).lower()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Any
 
 from kvmlab.scenario import checks
 from kvmlab.scenario.checks import limited
@@ -111,7 +110,7 @@ class Host:
         return self.vendor == "intel" and self.preemption_timer and slow_enough
 
 
-def checked_domains(domains: Any, pcpus: int) -> tuple[tuple[int, ...], ...]:
+def checked_domains(domains: object, pcpus: int) -> tuple[tuple[int, ...], ...]:
     """Return `Host.domains` as tuples; ValueError unless each pCPU is in one of them, or there are none."""
     groups = checks.several("domains", domains, "groups of CPU numbers, such as ((0, 1), (2, 3))")
     checked = tuple(checks.cpus("domains", domain, pcpus) for domain in groups)

@@ -85,7 +85,7 @@ class Scenario:
         return replace(self, **direct)
 
 
-def checked_guests(guests: Any) -> tuple[Guest, ...]:
+def checked_guests(guests: object) -> tuple[Guest, ...]:
     """Return one Guest, or several, as a tuple; ValueError for anything else."""
     several = (guests,) if isinstance(guests, Guest) else checks.several("guests", guests, "a Guest, or several")
     if not several:

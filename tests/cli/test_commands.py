@@ -25,7 +25,7 @@ TRACE = data.path("recorded", "vmx-6.1-rev1-posted.trace.txt")
 TABLE = data.path("recorded", "perf-kvm-stat.pi1_all.txt")
 
 
-def test_compare_prints_a_row_a_kernel(run):
+def test_compare_prints_a_row_per_kernel(run):
     code, out, err = run("compare", "isolated", *QUICK)
     assert (code, err) == (0, "")
     assert [line.split()[0] for line in out.splitlines()[3:]] == list(kl.KERNELS)

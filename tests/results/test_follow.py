@@ -74,11 +74,13 @@ def expected(kernel, **given_options):
 
 
 def told(kernel, **options):
+    """Return what the story says of one timer."""
     story = kl.follow_timer(kernel, **options)
     return Outcome(*(getattr(story, name) for name in Outcome._fields))
 
 
 def check(kernel, **options):
+    """Assert that the story says what the facts say."""
     assert told(kernel, **options) == expected(kernel, **options)
 
 

@@ -15,7 +15,7 @@ from tests.strategies import few
 LATENCY = ["count", "mean", "min", "p50", "p99", "p99.9", "max"]
 
 
-def test_latency_has_a_row_a_vcpu(run):
+def test_latency_has_a_row_per_vcpu(run):
     table = run.latency
     assert list(table.columns) == LATENCY
     assert list(table.index) == ["busy/0", "busy/1", "lazy/0", "lazy/1"]

@@ -67,7 +67,7 @@ def test_zero_costs_take_no_time() -> None:
     assert not Costs.zero().stacked().any()
 
 
-def test_stacked_has_one_row_a_step() -> None:
+def test_stacked_has_one_row_per_step() -> None:
     default = Costs.default()
     stacked = default.stacked()
     assert stacked.shape == (len(STEPS), TABLE)

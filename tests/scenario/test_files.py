@@ -32,6 +32,7 @@ idle_us = 900
 
 
 def written(tmp_path, text):
+    """Return the path of a scenario file that holds this text."""
     path = tmp_path / "scenario.toml"
     path.write_text(text, encoding="utf-8")
     return path
