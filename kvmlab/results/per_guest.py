@@ -12,6 +12,7 @@ from kvmlab.model.machine import AT_HV, AT_KICKED, AT_NOT_IN_GUEST, AT_OWN, AT_P
 from kvmlab.policy import Policy
 from kvmlab.results.latency import percentile
 from kvmlab.results.run import Run, simulate
+from kvmlab.results.stats import PERCENTILES
 from kvmlab.scenario.scenario import Scenario
 from kvmlab.scenario.variants import numbered, variants
 
@@ -37,8 +38,7 @@ def guest_row(run: Run, vcpus: slice) -> dict[str, float]:
         "posted": places[AT_POSTED] / seconds,
         "not in guest": places[AT_NOT_IN_GUEST] / seconds,
         "lost us": of_vcpu["lost_ns"].sum() / 1e3 / seconds,
-        "p50 us": percentile(bins, 0.5, largest) / 1e3,
-        "p99 us": percentile(bins, 0.99, largest) / 1e3,
+        **{f"{name} us": percentile(bins, PERCENTILES[name], largest) / 1e3 for name in ("p50", "p99")},
     }
 
 
