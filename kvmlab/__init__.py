@@ -11,12 +11,15 @@ from kvmlab import policy
 from kvmlab.data import history
 from kvmlab.kernels import KERNELS, Kernel
 from kvmlab.policy import VcpuFacts
+from kvmlab.results.compare import compare, to_chrome_trace
 from kvmlab.results.per_guest import by_guest, compare_guests
-from kvmlab.results.run import Run, compare, simulate, to_chrome_trace, warm_up
+from kvmlab.results.run import Run, simulate
 from kvmlab.scenario.costs import Costs
 from kvmlab.scenario.example import three_guests
 from kvmlab.scenario.files import read_scenario, scenario_to_toml
-from kvmlab.scenario.scenario import Guest, Host, Scenario, Workload
+from kvmlab.scenario.guest import Guest, Workload
+from kvmlab.scenario.host import Host
+from kvmlab.scenario.scenario import Scenario
 
 if TYPE_CHECKING:
     from kvmlab.host import live
@@ -31,8 +34,10 @@ if TYPE_CHECKING:
     )
     from kvmlab.host.recordings import check_recordings, recorded_rows, recorded_scenario
     from kvmlab.host.what_if import WhatIf, what_if
-    from kvmlab.results.story import Story, follow_timer
-    from kvmlab.results.sweep import difference, replicate, sweep
+    from kvmlab.results.follow import follow_timer
+    from kvmlab.results.replicate import difference, replicate
+    from kvmlab.results.story import Story
+    from kvmlab.results.sweep import sweep
 
 __version__ = "0.1.0"
 
@@ -74,7 +79,6 @@ __all__ = [
     "sweep",
     "three_guests",
     "to_chrome_trace",
-    "warm_up",
     "what_if",
 ]
 
@@ -87,8 +91,10 @@ _LATER: dict[str, str] = {
     "read_unit_test_vmexit": "host.formats",
     **dict.fromkeys(("check_recordings", "recorded_rows", "recorded_scenario"), "host.recordings"),
     **dict.fromkeys(("WhatIf", "what_if"), "host.what_if"),
-    **dict.fromkeys(("Story", "follow_timer"), "results.story"),
-    **dict.fromkeys(("difference", "replicate", "sweep"), "results.sweep"),
+    "follow_timer": "results.follow",
+    "Story": "results.story",
+    **dict.fromkeys(("difference", "replicate"), "results.replicate"),
+    "sweep": "results.sweep",
 }
 # Modules under the names that lessons know: `from kvmlab import panels`.
 _MODULES: dict[str, str] = {

@@ -17,12 +17,12 @@ CHECKOUT = _PACKAGE.parent / "data"
 
 
 def root() -> Path:
-    """The data folder in use: the installed one where it exists, else the checkout's."""
+    """Return the data folder in use: the installed one where it exists, else the checkout's."""
     return INSTALLED if INSTALLED.is_dir() else CHECKOUT
 
 
 def path(*parts: str) -> Path:
-    """The data file or folder `parts`, for example ``path("published", "anchors.csv")``; it exists.
+    """Return the data file or folder `parts`, for example ``path("published", "anchors.csv")``; it exists.
 
     Raises FileNotFoundError that names the file and the folder it was looked for in.
     """
@@ -36,7 +36,16 @@ def path(*parts: str) -> Path:
 
 
 def history() -> pd.DataFrame:
-    """The patch history, oldest first: one row a patch, columns as in data/patches.toml."""
+    """Return the patch history, oldest first: one row per patch, columns as in data/patches.toml.
+
+    Columns: id, subject, author, date, role, release, release_status, changes, why, source, status and, where there is
+    one, commit, message_id and predicate (else NaN).
+
+    >>> import kvmlab as kl
+    >>> patches = kl.history()
+    >>> patches.loc[patches["role"] == "revision", "id"].tolist()
+    ['rev1', 'rev2', 'rev3']
+    """
     import pandas as pd
 
     with path("patches.toml").open("rb") as file:

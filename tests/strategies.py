@@ -1,15 +1,20 @@
 """What hypothesis draws: small hosts, guests and workloads, with every option that a scenario has."""
 
+from __future__ import annotations
+
 import functools
 import itertools
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 from hypothesis import HealthCheck, settings, strategies as st
 
 import kvmlab as kl
 from kvmlab import kernels, policy
-from kvmlab.scenario.costs import Costs, ShiftedLognormal
+from kvmlab.scenario.costs import Costs
+from kvmlab.scenario.distribution import ShiftedLognormal
 
 # The engine may have to be compiled within the first example, hence no deadline. A fixed set of examples unless
 # KVMLAB_HYPOTHESIS=random asks for others: a run of the suite says the same twice.
@@ -18,25 +23,25 @@ SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too
 
 
 def few(examples: int) -> settings:
-    """Settings for a property that runs the engine: `examples` of them, ten times as many on request."""
+    """Return the settings of a property: this number of examples, KVMLAB_EXAMPLES times as many on request."""
     many = int(os.environ.get("KVMLAB_EXAMPLES", "1"))
     return settings(deadline=None, derandomize=not RANDOM, max_examples=examples * many, suppress_health_check=SLOW)
 
 
 @functools.cache
-def constant_costs(ns=None):
-    """Every step takes the same time each time it is taken: its mean, or `ns`."""
+def constant_costs(ns: int | None = None) -> Costs:
+    """Return costs by which a step always takes the same time: its mean, or `ns`."""
     default = Costs.default()
     means = {f.name: round(getattr(default, f.name).mean_ns) if ns is None else ns for f in fields(Costs)}
     return replace(default, **{name: ShiftedLognormal(mean, mean, 0) for name, mean in means.items()})
 
 
 COSTS = [Costs.default(), Costs.zero(), constant_costs(), constant_costs(1), constant_costs(100_000)]
-"""As published, none, means, 1 ns and 100 us a step."""
+"""As published, none, means, 1 ns and 100 us per step."""
 
 
-def all_kernels():
-    """The six kernels, and each policy in each kernel's machinery."""
+def all_kernels() -> list[kl.Kernel]:
+    """Return the six kernels, and each policy in each kernel's machinery."""
     mixed = [
         kernel.with_policy(f"{kernel.name} {name}", rule)
         for kernel, (name, rule) in itertools.product(kl.KERNELS.values(), policy.POLICIES.items())
@@ -44,17 +49,19 @@ def all_kernels():
     return [*kl.KERNELS.values(), *mixed, kernels.release("v5.8", policy.rev1), kernels.release("v5.10", policy.rev3)]
 
 
-def subsets(cpus, **sizes):
+def subsets(cpus: Iterable[int], **sizes: int) -> st.SearchStrategy[tuple[int, ...]]:
+    """Draw distinct CPUs of `cpus`; `sizes` as st.lists takes them."""
     return st.lists(st.sampled_from(list(cpus)), unique=True, **sizes).map(tuple)
 
 
 @st.composite
-def hosts(draw, least=1, most=8, **fixed):
+def hosts(draw: st.DrawFn, least: int = 1, most: int = 8, **fixed: Any) -> kl.Host:
+    """Draw a host of `least` to `most` pCPUs; `fixed` fields are not drawn."""
     count = draw(st.integers(least, most))
     isolated = tuple(sorted(draw(subsets(range(count), max_size=count - 1))))
     middle = draw(st.integers(1, count))
     domains = () if middle == count or draw(st.booleans()) else (tuple(range(middle)), tuple(range(middle, count)))
-    options = {
+    options: dict[str, Any] = {
         "nohz_full": draw(st.booleans()),
         "isolated_domains": draw(st.booleans()),
         "domains": domains,
@@ -81,7 +88,8 @@ rates = st.sampled_from([0, 0, 100, 2000, 20_000])
 
 
 @st.composite
-def workloads(draw):
+def workloads(draw: st.DrawFn) -> kl.Workload:
+    """Draw what a guest does."""
     mode = draw(st.sampled_from(["tsc_deadline", "tsc_deadline", "oneshot", "periodic"]))
     tick = draw(st.sampled_from([0, 100, 250, 1000, 10_000]))
     timer = draw(st.sampled_from([None, 50, 130, 1000, 7000]))
@@ -104,7 +112,8 @@ def workloads(draw):
 
 
 @st.composite
-def guests(draw, vcpus=1, pcpus=None, moving=True):
+def guests(draw: st.DrawFn, vcpus: int = 1, pcpus: tuple[int, ...] | None = None, moving: bool = True) -> kl.Guest:
+    """Draw a guest; `moving`: it may move and be preempted."""
     return kl.Guest(
         vcpus=vcpus,
         pcpus=pcpus,
@@ -119,18 +128,24 @@ def guests(draw, vcpus=1, pcpus=None, moving=True):
 
 
 @st.composite
-def scenarios(draw, host=None, moving=True, costs=COSTS[:4], kernels=None):
-    """1 to 8 pCPUs, 1 to 3 guests with whatever fits on them, 1 to 20 ms."""
-    host = draw(hosts() if host is None else host)
-    free = draw(st.permutations(range(host.pcpus)))
-    made = []
+def scenarios(
+    draw: st.DrawFn,
+    host: st.SearchStrategy[kl.Host] | None = None,
+    moving: bool = True,
+    costs: Sequence[Costs] = COSTS[:4],
+    kernels: Sequence[kl.Kernel] | None = None,
+) -> kl.Scenario:
+    """Draw 1 to 8 pCPUs, 1 to 3 guests with whatever fits on them, 1 to 20 ms."""
+    on = draw(hosts() if host is None else host)
+    free = draw(st.permutations(range(on.pcpus)))
+    made: list[kl.Guest] = []
     while free and len(made) < 3 and (not made or draw(st.booleans())):
         vcpus = draw(st.integers(1, min(4, len(free))))
         spare = draw(st.integers(0, len(free) - vcpus))
         pool, free = tuple(free[: vcpus + spare]), free[vcpus + spare :]
         made.append(draw(guests(vcpus=vcpus, pcpus=pool, moving=moving)))
     return kl.Scenario(
-        host,
+        on,
         tuple(made),
         kernel=draw(st.sampled_from(kernels or all_kernels())),
         duration_s=draw(st.sampled_from([0.001, 0.005, 0.02])),
@@ -156,4 +171,4 @@ STORY_DEFAULTS = {
     "tsc_ghz": 2.5,
     "preemption_timer_shift": 5,
 }
-"""What `kvmlab.follow_timer` takes an option for that is not given."""
+"""The options of `kvmlab.follow_timer` that are not given."""

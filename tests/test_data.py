@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from kvmlab import data
-from kvmlab.model.machine import STEPS
-from kvmlab.scenario import costs
+from kvmlab.model.names import STEPS
+from kvmlab.scenario import published
 
 STATUSES = {"fitted", "published", "derived", "memory", "assumption"}
 ROLES = {"prequel", "revision", "machinery", "after", "proposal"}
@@ -30,10 +30,12 @@ each_anchor = pytest.mark.parametrize("anchor", ANCHORS, ids=lambda anchor: anch
 
 
 def by_id(name: str) -> dict[str, Any]:
+    """Return the patch of this id."""
     return next(patch for patch in PATCHES if patch["id"] == name)
 
 
 def release_number(release: str) -> tuple[int, int]:
+    """Return major and minor number of a release such as v5.13."""
     major, minor = release.removeprefix("v").split(".")
     return int(major), int(minor)
 
@@ -65,7 +67,7 @@ def test_the_installed_folder_comes_first(tmp_path: Path, monkeypatch: pytest.Mo
 # --- costs ------------------------------------------------------------------------------------------------------------
 
 
-def test_there_is_one_cost_entry_a_step() -> None:
+def test_there_is_one_cost_entry_per_step() -> None:
     assert list(COSTS) == list(STEPS)
 
 
@@ -149,7 +151,7 @@ def test_the_three_revisions() -> None:
     assert by_id("rev3")["release_status"] == "derived"
 
 
-def test_a_bug_is_mended_later() -> None:
+def test_a_bug_is_fixed_later() -> None:
     assert by_id("early-bug")["commit"] in by_id("early-fix")["why"]
     assert release_number(by_id("early-bug")["release"]) < release_number(by_id("early-fix")["release"])
 
@@ -176,7 +178,7 @@ def test_anchor_ids_are_unique() -> None:
 
 
 def test_derived_anchors_are_what_the_package_computes() -> None:
-    totals = [costs.implied_totals(row) for row in costs.published_table()]
+    totals = [published.implied_totals(row) for row in published.published_table()]
     expected = {
         "posted-2019-all-exits": [round(t.exits.value) for t in totals],
         "posted-2019-all-time": [round(t.time_ms.value, 1) for t in totals],
@@ -187,7 +189,7 @@ def test_derived_anchors_are_what_the_package_computes() -> None:
 
 
 def test_anchors_repeat_the_published_table() -> None:
-    before, after = costs.published_table()
+    before, after = published.published_table()
     anchors = {a["id"]: (a["before"], a["after"]) for a in ANCHORS}
     assert tuple(map(float, anchors["posted-2019-exits"])) == (before.samples, after.samples)
     assert tuple(map(float, anchors["posted-2019-exit-share"])) == (before.samples_pct, after.samples_pct)
@@ -209,9 +211,9 @@ def test_the_gain_of_a_fast_path_is_that_of_the_anchors(test: str, anchors: list
     assert gain == COSTS[test]["shift_ns"] - COSTS[f"{test}_fastpath"]["shift_ns"]
 
 
-@pytest.mark.parametrize("name", [costs.POSTED_TIMER_2019, costs.SYSBENCH_2020])
+@pytest.mark.parametrize("name", [published.POSTED_TIMER_2019, published.SYSBENCH_2020])
 def test_published_tables_are_possible(name: str) -> None:
-    rows = costs.published_table(name)
+    rows = published.published_table(name)
     for row in rows:
         assert row.samples > 0
         assert 0 < row.min_us <= row.avg_us <= row.max_us

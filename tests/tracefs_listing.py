@@ -9,34 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from kvmlab.kernels import Kernel
-from kvmlab.model.machine import NEVER, ONESHOT, TSC_DEADLINE, X_EXTERNAL_INTERRUPT, X_MSR_WRITE
-from kvmlab.model.trace import (
-    FAST,
-    T_APIC_TIMER_FN,
-    T_BLOCK,
-    T_ENTRY,
-    T_EXIT,
-    T_EXPIRED_AT_ONCE,
-    T_EXPIRED_POSTED,
-    T_HRTIMER_CANCEL,
-    T_HRTIMER_START,
-    T_HV_EXPIRED,
-    T_INJECT,
-    T_KICK,
-    T_SCHED_OUT,
-    T_START_HV_TIMER,
-    T_START_SW_TIMER,
-    T_SWITCH_TO_HV,
-    T_WAIT,
-    T_WAKE_UP,
-    T_WRMSR,
-)
+from kvmlab.model.names import FAST, NEVER, Exit, TimerMode, Trace
 from kvmlab.results.run import Run
 
 Row = tuple[int, int, int, int, int]
 """A step: time (ns), pCPU, vCPU, code, argument."""
 FIRST_PID = 1000
-RESUMED = frozenset({T_SWITCH_TO_HV, T_INJECT, T_ENTRY})
+RESUMED = frozenset({Trace.SWITCH_TO_HV, Trace.INJECT, Trace.ENTRY})
 """The first of these after a wake-up is the vCPU's thread going on."""
 MSR_TSC_DEADLINE, MSR_TMICT, MSR_EOI = 0x6E0, 0x838, 0x80B
 VECTOR, LOCAL_TIMER_VECTOR, RESCHEDULE_VECTOR = 236, 0xEC, 0xFD
@@ -95,13 +74,13 @@ class Writer:
         """Find out for each hrtimer_start when the timer fires: the step does not say."""
         waiting: set[int] = set()
         for time, _, v, code, arg in rows:
-            if code == T_HRTIMER_START:
+            if code == Trace.HRTIMER_START:
                 self.vcpus[v].expires.append(NEVER)
                 waiting.add(v)
-            elif code == T_APIC_TIMER_FN and v in waiting:
+            elif code == Trace.APIC_TIMER_FN and v in waiting:
                 self.vcpus[v].expires[-1] = time - arg
                 waiting.discard(v)
-            elif code == T_HRTIMER_CANCEL:
+            elif code == Trace.HRTIMER_CANCEL:
                 waiting.discard(v)
 
     def step(self, row: Row) -> Iterator[str]:
@@ -111,45 +90,45 @@ class Writer:
         if x.woken and code in RESUMED:
             yield self.event(time, cpu, v, f"kvm_vcpu_wakeup: wait time {time - x.blocked_ns} ns, polling valid")
             x.woken, x.blocked_ns = False, NEVER
-        if code == T_EXIT:
+        if code == Trace.EXIT:
             yield self.exit(time, cpu, v, arg)
-        elif code == T_ENTRY:
-            if x.reason == X_MSR_WRITE and not x.wrote:
+        elif code == Trace.ENTRY:
+            if x.reason == Exit.MSR_WRITE and not x.wrote:
                 yield self.event(time, cpu, v, f"kvm_msr: msr_write {MSR_EOI:x} = 0x0")
             x.reason, x.away = -1, False
             yield self.event(time, cpu, v, f"kvm_entry: vcpu {v}, rip 0x8000", "d..1.")
-        elif code == T_WRMSR:
+        elif code == Trace.WRMSR:
             x.wrote = True
             flags = "d..1." if x.fast else "....."
             yield self.event(time, cpu, v, f"kvm_msr: msr_write {self.write(v, x, arg)}", flags)
-        elif code in (T_START_HV_TIMER, T_START_SW_TIMER):
+        elif code in (Trace.START_HV_TIMER, Trace.START_SW_TIMER):
             x.deadline = arg
-            if x.wrote and x.reason == X_MSR_WRITE and arg < NEVER:
+            if x.wrote and x.reason == Exit.MSR_WRITE and arg < NEVER:
                 x.period = arg - x.exit_ns
-            in_use = int(code == T_START_HV_TIMER)
+            in_use = int(code == Trace.START_HV_TIMER)
             yield self.event(time, cpu, v, f"kvm_hv_timer_state: vcpu_id {v:x} hv_timer {in_use:x}", "...1.")
-        elif code == T_HRTIMER_START:
+        elif code == Trace.HRTIMER_START:
             fires = x.expires.pop(0)
             yield self.hrtimer_start(time, cpu, v, x.deadline if fires == NEVER else fires)
-        elif code == T_HRTIMER_CANCEL:
+        elif code == Trace.HRTIMER_CANCEL:
             yield self.event(time, cpu, v, f"hrtimer_cancel: hrtimer={v + 1:016x}", "d..1.")
-        elif code == T_APIC_TIMER_FN:
+        elif code == Trace.APIC_TIMER_FN:
             yield from self.callback(time, cpu, v, arg)
-        elif code == T_KICK:
+        elif code == Trace.KICK:
             x.kicked = True
-        elif code == T_SCHED_OUT:
+        elif code == Trace.SCHED_OUT:
             x.away = True
-        elif code == T_BLOCK:
+        elif code == Trace.BLOCK:
             x.blocked_ns = time
-        elif code == T_WAKE_UP:
+        elif code == Trace.WAKE_UP:
             x.woken = True
-        elif code == T_WAIT:
+        elif code == Trace.WAIT:
             yield self.wait(time, cpu, v, x)
-        elif code == T_INJECT:
+        elif code == Trace.INJECT:
             yield from self.accept(time, cpu, v, ".....")
-        elif code in (T_HV_EXPIRED, T_EXPIRED_AT_ONCE) and self.injects_directly:
+        elif code in (Trace.HV_EXPIRED, Trace.EXPIRED_AT_ONCE) and self.injects_directly:
             yield from self.accept(time, cpu, v, "d..2." if x.fast else ".....")
-        elif code == T_EXPIRED_POSTED:
+        elif code == Trace.EXPIRED_POSTED:
             yield from self.accept(time, cpu, v, "d.h1.")
 
     @property
@@ -167,14 +146,14 @@ class Writer:
     def interrupted(self, cpu: int, v: int) -> bool:
         """The vCPU has left the guest for an interrupt on this pCPU."""
         x = self.vcpus[v]
-        return x.reason == X_EXTERNAL_INTERRUPT and x.cpu == cpu and not x.away
+        return x.reason == Exit.EXTERNAL_INTERRUPT and x.cpu == cpu and not x.away
 
     def exit(self, time: int, cpu: int, v: int, arg: int) -> str:
         """The vCPU leaves the guest; the vector tells a kick from the pCPU's own timer."""
         x = self.vcpus[v]
         x.reason, x.fast, x.wrote, x.exit_ns, x.cpu = arg & ~FAST, bool(arg & FAST), False, time, cpu
         vector = 0
-        if x.reason == X_EXTERNAL_INTERRUPT:
+        if x.reason == Exit.EXTERNAL_INTERRUPT:
             vector = 0x80000000 | (RESCHEDULE_VECTOR if x.kicked else LOCAL_TIMER_VECTOR)
             x.kicked = False
         name = self.exit_names[x.reason]
@@ -185,7 +164,7 @@ class Writer:
 
     def write(self, v: int, x: Vcpu, deadline: int) -> str:
         """What the guest writes, and where: TSC cycles to the deadline, or an initial count in ns; 0 disarms."""
-        if self.modes[v] == TSC_DEADLINE:
+        if self.modes[v] == TimerMode.TSC_DEADLINE:
             return f"{MSR_TSC_DEADLINE:x} = 0x{0 if deadline >= NEVER else self.tsc(deadline):x}"
         return f"{MSR_TMICT:x} = 0x{0 if deadline >= NEVER else max(1, deadline - x.exit_ns):x}"
 
@@ -206,7 +185,7 @@ class Writer:
         x = self.vcpus[v]
         text = f"hrtimer_expire_entry: hrtimer={v + 1:016x} function=apic_timer_fn [kvm] now={time}"
         yield self.event(time, cpu, v, text, "d.h1.")
-        if self.modes[v] not in (TSC_DEADLINE, ONESHOT):
+        if self.modes[v] not in (TimerMode.TSC_DEADLINE, TimerMode.ONESHOT):
             x.deadline = time - late + x.period
             yield self.hrtimer_start(time, cpu, v, x.deadline, "d.h1.")
 
@@ -232,11 +211,11 @@ def write_listing(rows: Iterable[Row], writer: Writer) -> str:
 
 def listing_of(run: Run) -> str:
     """Return the first steps (`Scenario.trace_steps`) of a run as a listing of tracefs."""
-    steps = run.machine.trace[: run.machine.g["trace_used"][0]]
+    steps = run.machine.trace[: run.machine.loop["trace_used"][0]]
     writer = Writer(
         run.scenario.kernel,
         run.scenario.host.apicv,
-        int(run.machine.g["tsc_khz"][0]),
+        int(run.machine.host["tsc_khz"][0]),
         run.machine.vcpus["timer_mode"].tolist(),
         run.exit_names,
     )

@@ -85,7 +85,7 @@ def assemble(
     """
     rules = list(exported)
     machine = target()
-    module = llvm.parse_assembly(str(Program(rules, tables, checked=checked).module))
+    module = llvm.parse_assembly(str(Program(rules, tables, checked=checked)))
     module.triple, module.data_layout = TRIPLE, str(machine.target_data)
     module.verify()
     passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=LEVEL))

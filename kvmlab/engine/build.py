@@ -28,9 +28,11 @@ def build(path: Path = MODULE, *, checked: bool = False) -> bytes:
     """
     from kvmlab.engine.assemble import assemble
     from kvmlab.model.loop import run
+    from kvmlab.model.one_timer import arm_one_timer, follow_one_timer
     from kvmlab.model.start import plan, prepare
 
-    module = assemble([plan, prepare, run], checked=checked, notes={NOTE: source_digest()})
+    rules = (plan, prepare, run, arm_one_timer, follow_one_timer)
+    module = assemble(rules, checked=checked, notes={NOTE: source_digest()})
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
         file.write(module)
     os.chmod(file.name, 0o644)

@@ -139,6 +139,10 @@ class Program:
             self.untranslated.append(Translation(self, rule, signature))
         return self.signatures[rule, kinds]
 
+    def __str__(self) -> str:
+        """LLVM's language. Without jump tables: tables of answers would be data, and a linker would be needed."""
+        return str(self.module).replace(" nounwind", ' nounwind "no-jump-tables"="true"')
+
     def alias_tag(self, name: str) -> Any:
         """Return LLVM's type-based alias mark for a place of this name; LLVM takes equal ones for one."""
         root = self.module.add_metadata(["kvmlab"])
@@ -210,20 +214,27 @@ class Translation(ast.NodeVisitor):
         """Trap if x + y, x - y or x * y needs more than 64 bits."""
         if not self.program.checked:
             return
-        result = getattr(self.builder, name)(x, y)
-        compare = functools.partial(self.builder.icmp_signed)
-        zero = WORD(0)
         if name == "mul":
-            # By division, since LLVM's own check calls a function that is not there.
-            at_zero = compare("==", x, zero)
-            back = self.builder.sdiv(result, self.builder.select(at_zero, WORD(1), x))
-            lowest = self.builder.and_(compare("==", x, WORD(-1)), compare("==", y, WORD(LOWEST)))
-            whole = self.builder.and_(compare("==", back, y), self.builder.not_(lowest))
-            self.require(self.builder.or_(at_zero, whole))
+            self.require(self.product_fits(x, y))
             return
         # The sign of the result is wrong exactly if y moved it the wrong way.
-        up = compare(">=" if name == "add" else "<=", y, zero)
+        result = getattr(self.builder, name)(x, y)
+        compare = self.builder.icmp_signed
+        up = compare(">=" if name == "add" else "<=", y, WORD(0))
         self.require(self.builder.select(up, compare(">=", result, x), compare("<", result, x)))
+
+    def product_fits(self, x: Any, y: Any) -> Any:
+        """Return whether x * y fits 64 bits, by division: LLVM's own check calls a function that is not there."""
+
+        def size(value: Any) -> Any:
+            below = self.builder.icmp_signed("<", value, WORD(0))
+            return self.builder.select(below, self.builder.neg(value), value)
+
+        opposite = self.builder.icmp_signed("<", self.builder.xor(x, y), WORD(0))
+        most = self.builder.select(opposite, WORD(LOWEST), WORD(HIGHEST))
+        no_factor = self.builder.icmp_signed("==", y, WORD(0))
+        limit = self.builder.udiv(most, self.builder.select(no_factor, WORD(1), size(y)))
+        return self.builder.or_(no_factor, self.builder.icmp_unsigned("<=", size(x), limit))
 
     # Values and places.
 
@@ -676,7 +687,8 @@ class Translation(ast.NodeVisitor):
         """Translate the only argument of a call."""
         if len(node.args) != 1:
             self.refuse(node, "one argument")
-        return self.visit(node.args[0])
+        value: Value = self.visit(node.args[0])
+        return value
 
     def visit_int(self, node: ast.Call) -> Value:
         """Translate ``int(a)``."""
@@ -744,7 +756,7 @@ class Translation(ast.NodeVisitor):
         return Value(INT, best)
 
 
-BUILTINS: dict[Any, Callable[[Translation, ast.Call], Value]] = {
+BUILTINS: dict[Callable[..., Any], Callable[[Translation, ast.Call], Value]] = {
     int: Translation.visit_int,
     bool: Translation.visit_bool,
     float: Translation.visit_float,

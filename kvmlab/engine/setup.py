@@ -18,7 +18,9 @@ from kvmlab.kernels import Kernel
 from kvmlab.model.draws import BODY, EXPONENTIAL_BITS
 from kvmlab.model.names import NONE, Load, TimerMode, Wait, labels
 from kvmlab.model.records import Machinery
-from kvmlab.scenario.scenario import Guest, Host, Scenario
+from kvmlab.scenario.guest import Guest
+from kvmlab.scenario.host import Host
+from kvmlab.scenario.scenario import Scenario
 
 UNSET = -1
 """What stands for None."""

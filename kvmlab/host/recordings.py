@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kvmlab import data, kernels, policy
-from kvmlab.model.machine import TIMER_MODES, WAITS
+from kvmlab.model.names import TIMER_MODES, WAITS
 from kvmlab.results.run import Run, simulate
 from kvmlab.scenario import checks
-from kvmlab.scenario.scenario import Guest, Host, Scenario, Workload
+from kvmlab.scenario.guest import Guest, Workload
+from kvmlab.scenario.host import Host
+from kvmlab.scenario.scenario import Scenario
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,9 @@ from kvmlab.policy import POLICIES, Policy
 from kvmlab.results.per_guest import compare_guests
 from kvmlab.scenario import checks, variants
 from kvmlab.scenario.example import three_guests
-from kvmlab.scenario.scenario import HOUSEKEEPING_LOADS, Guest, Host, Scenario, Workload
+from kvmlab.scenario.guest import Guest, Workload
+from kvmlab.scenario.host import HOUSEKEEPING_LOADS, Host
+from kvmlab.scenario.scenario import Scenario
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -25,7 +25,7 @@ from PIL import Image
 
 from kvmlab.lab.measures import exit_rate, thousandths_taken
 from kvmlab.lab.style import INK, LINES, LIVE_DPI, LIVE_FONT, SMALL, style_of
-from kvmlab.model.machine import EXITS, PLACES
+from kvmlab.model.names import EXITS, PLACES
 from kvmlab.results.run import Run
 
 REASONS = ("MSR_WRITE", "PREEMPTION_TIMER", "EXTERNAL_INTERRUPT", "HLT", "PAUSE_INSTRUCTION", "EPT_MISCONFIG")

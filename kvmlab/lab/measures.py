@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kvmlab.model.machine import EXITS
+from kvmlab.model.names import EXITS
 
 if TYPE_CHECKING:
     from kvmlab.results.run import Run

@@ -227,3 +227,16 @@ class Trace(Labelled):
 
 FAST = 1 << 8
 """Set in the argument of kvm_exit and kvm_entry when the exit takes the fast path; the rest is the reason."""
+
+EXITS = tuple(reason.name for reason in Exit)
+"""The names of the exits, as VMX has them."""
+SVM_EXITS = labels(Exit)
+"""The same on AMD, as perf prints them."""
+PLACES = labels(Place)
+TIMER_MODES = labels(TimerMode)
+WAITS = labels(Wait)
+LOADS = labels(Load)
+STEPS = tuple(step.name.lower() for step in Cost)
+"""The steps that take time, under the names that `kvmlab.Costs` has for them."""
+FUNCTIONS = labels(Trace)
+"""What the steps of a trace are called."""

@@ -10,17 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kvmlab.results.timeline import TIMELINE_COLUMNS
 from kvmlab.scenario import checks
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_TIMELINE_COLUMNS = ("start_ns", "end_ns", "lane", "what", "flow")
 _Event = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class _Span:
+    """One row of a timeline."""
+
     row: int
     start_ns: int
     end_ns: int
@@ -32,7 +34,7 @@ class _Span:
 def write_chrome_trace(
     timeline: pd.DataFrame | Mapping[str, pd.DataFrame], path: str | os.PathLike[str] | None = None
 ) -> dict[str, Any]:
-    """A timeline as Chrome trace JSON, for the Perfetto UI; written to `path` where one is given.
+    """Return a timeline as Chrome trace JSON, for the Perfetto UI; written to `path` where one is given.
 
     Columns of `timeline`: ``start_ns``, ``end_ns`` (ints, ns), ``lane`` (the track: ``pCPU 3``, ``vCPU 0``), ``what``
     (the span's name), ``flow`` (-1, or an id that the two ends of an arrow share), and perhaps ``process`` (the group
@@ -61,7 +63,7 @@ def write_chrome_trace(
 
 
 def _side_by_side(timelines: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Several timelines as one: a process each, and no flow id twice."""
+    """Return several timelines as one: a process each, and no flow id twice."""
     import pandas as pd
 
     if not timelines:
@@ -71,18 +73,20 @@ def _side_by_side(timelines: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         _check_columns(timeline)
         flows = _ints(timeline, "flow")
         moved = [flow + first if flow >= 0 else -1 for flow in flows]
-        frames.append(timeline[list(_TIMELINE_COLUMNS)].assign(flow=moved, process=str(name)))
+        frames.append(timeline[list(TIMELINE_COLUMNS)].assign(flow=moved, process=str(name)))
         first = 1 + max([first - 1, *moved])
     return pd.concat(frames, ignore_index=True)
 
 
 def _check_columns(timeline: pd.DataFrame) -> None:
-    missing = [column for column in _TIMELINE_COLUMNS if column not in timeline.columns]
+    """Raise ValueError for a missing column."""
+    missing = [column for column in TIMELINE_COLUMNS if column not in timeline.columns]
     if missing:
-        raise ValueError(f"the timeline has no column {', '.join(missing)}; expected {', '.join(_TIMELINE_COLUMNS)}")
+        raise ValueError(f"the timeline has no column {', '.join(missing)}; expected {', '.join(TIMELINE_COLUMNS)}")
 
 
 def _spans(timeline: pd.DataFrame) -> list[_Span]:
+    """Return the rows, checked, each with its process and lane."""
     _check_columns(timeline)
     columns = [_ints(timeline, name) for name in ("start_ns", "end_ns", "flow")]
     lanes = [str(lane) for lane in timeline["lane"]]
@@ -99,6 +103,7 @@ def _spans(timeline: pd.DataFrame) -> list[_Span]:
 
 
 def _ints(timeline: pd.DataFrame, column: str) -> list[int]:
+    """Return a column's ints; ValueError names the row of anything else."""
     numbers: list[int] = []
     for row, value in enumerate(timeline[column]):
         # numpy's ints are no int, but they are an index; a float, NaN and NA are not.
@@ -109,6 +114,7 @@ def _ints(timeline: pd.DataFrame, column: str) -> list[int]:
 
 
 def _group(lane: str) -> str:
+    """Return the process that a lane goes under when the timeline names none."""
     return "pCPUs" if lane.startswith("pCPU") else "vCPUs"
 
 
@@ -116,7 +122,7 @@ _Places = dict[tuple[str, str], tuple[int, int]]
 
 
 def _places(tracks: Iterable[tuple[str, str]]) -> _Places:
-    """pid and tid of each track: processes as they first appear, but pCPUs on top; lanes by their number."""
+    """Return pid and tid of each track: processes as they first appear, but pCPUs on top; lanes by their number."""
     seen = list(dict.fromkeys(tracks))
     processes = sorted(dict.fromkeys(process for process, _ in seen), key=lambda process: process != "pCPUs")
     pids = {process: pid for pid, process in enumerate(processes, start=1)}
@@ -125,11 +131,12 @@ def _places(tracks: Iterable[tuple[str, str]]) -> _Places:
 
 
 def _natural(lane: str) -> list[tuple[int, str]]:
-    """A sort key by which "pCPU 2" comes before "pCPU 10"."""
+    """Return a sort key by which "pCPU 2" comes before "pCPU 10"."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]{1,18})", lane)]
 
 
 def _metadata(places: _Places) -> list[_Event]:
+    """Return the events that name processes and lanes, and put them in order."""
     processes = {pid: process for (process, _), (pid, _) in places.items()}
     events: list[_Event] = []
     for pid, process in processes.items():
@@ -142,10 +149,12 @@ def _metadata(places: _Places) -> list[_Event]:
 
 
 def _named(name: str, pid: int, tid: int, args: dict[str, str | int]) -> _Event:
+    """Return one metadata event."""
     return {"ph": "M", "name": name, "pid": pid, "tid": tid, "args": args}
 
 
 def _complete_event(span: _Span, places: _Places) -> _Event:
+    """Return the event of one row."""
     pid, tid = places[span.track]
     return {
         "ph": "X",
@@ -160,6 +169,7 @@ def _complete_event(span: _Span, places: _Places) -> _Event:
 
 
 def _arrows(spans: Sequence[_Span], places: _Places) -> list[_Event]:
+    """Return the two ends of each arrow; ValueError for a flow of more than two rows."""
     ends: dict[int, list[_Span]] = {}
     for span in spans:
         if span.flow >= 0:
@@ -178,6 +188,7 @@ def _arrows(spans: Sequence[_Span], places: _Places) -> list[_Event]:
 
 
 def _arrow_end(phase: str, flow: int, span: _Span, places: _Places) -> _Event:
+    """Return one end of an arrow; `phase`: s (start) or f (finish)."""
     pid, tid = places[span.track]
     # Name and category are the same at both ends: together with the id they tell the arrow.
     return {"ph": phase, "name": "flow", "cat": "flow", "id": flow, "pid": pid, "tid": tid, "ts": span.start_ns / 1000}

@@ -8,57 +8,51 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kvmlab.kernels import Kernel
-from kvmlab.model.machine import (
-    AT_HV,
-    AT_KICKED,
-    AT_NOT_IN_GUEST,
-    AT_OWN,
-    AT_POSTED,
-    HIST_BINS,
-    PLACES,
-    X_HLT,
-    X_MSR_WRITE,
-)
+from kvmlab.model.names import Exit, Place
 from kvmlab.policy import Policy
-from kvmlab.results.run import Run, percentile, simulate
+from kvmlab.results.latency import percentile
+from kvmlab.results.run import Run, simulate
+from kvmlab.results.stats import PERCENTILES
 from kvmlab.scenario.scenario import Scenario
 from kvmlab.scenario.variants import numbered, variants
 
 if TYPE_CHECKING:
     import pandas as pd
 
-DEADLINE_EXITS = (AT_HV, AT_OWN, AT_KICKED)
+DEADLINE_EXITS = (Place.HV, Place.OWN, Place.KICKED)
 """Expiries that cost the vCPU an exit: by the preemption timer, by an hrtimer at home, by a kick."""
 
 
 def guest_row(run: Run, vcpus: slice) -> dict[str, float]:
-    """The figures of one guest, whose vCPUs these are."""
-    machine = run.machine
+    """Return the figures of the guest that has these vCPUs: a row of `by_guest`."""
+    of_vcpu = run.machine.vcpus[vcpus]
     count = run.exit_rows["count"][vcpus]
-    places = machine.places.reshape(-1, len(PLACES))[vcpus].sum(axis=0)
+    places = run.place_rows[vcpus].sum(axis=0)
     seconds = len(count) * max(1, run.duration_ns) / 1e9
-    bins = machine.histogram.reshape(-1, HIST_BINS)[vcpus].sum(axis=0)
-    largest = int(machine.vcpus["lat_max"][vcpus].max())
+    bins, largest = run.histograms[vcpus].sum(axis=0), int(of_vcpu["lat_max"].max())
     return {
         "exits": count.sum() / seconds,
-        "arm exits": count[:, X_MSR_WRITE].sum() / seconds,
+        "arm exits": count[:, Exit.MSR_WRITE].sum() / seconds,
         "deadline exits": sum(places[place] for place in DEADLINE_EXITS) / seconds,
-        "HLT exits": count[:, X_HLT].sum() / seconds,
-        "posted": places[AT_POSTED] / seconds,
-        "not in guest": places[AT_NOT_IN_GUEST] / seconds,
-        "lost us": machine.vcpus["lost_ns"][vcpus].sum() / 1e3 / seconds,
-        "p50 us": percentile(bins, 0.5, largest) / 1e3,
-        "p99 us": percentile(bins, 0.99, largest) / 1e3,
+        "HLT exits": count[:, Exit.HLT].sum() / seconds,
+        "posted": places[Place.POSTED] / seconds,
+        "not in guest": places[Place.NOT_IN_GUEST] / seconds,
+        "lost us": of_vcpu["lost_ns"].sum() / 1e3 / seconds,
+        **{f"{name} us": percentile(bins, PERCENTILES[name], largest) / 1e3 for name in ("p50", "p99")},
     }
 
 
 def by_guest(run: Run) -> pd.DataFrame:
-    """One row a guest (index `guest`), per vCPU and second.
+    """Return a run's figures guest by guest, per vCPU and second.
 
-    Columns: exits (of any reason), arm exits (MSR_WRITE; without APICv the EOIs are among them), deadline exits
-    (expiries that took the vCPU out of the guest), HLT exits, posted (expiries posted to a vCPU in guest mode), not
-    in guest (expiries that found it blocked, preempted or in the host), lost us (guest time lost to exits, us),
-    p50 us and p99 us (deadline -> guest handler, us; NaN for a guest without a timer interrupt).
+    One row per guest (index `guest`). Columns: exits (of any reason), arm exits (MSR_WRITE; without APICv the EOIs are
+    among them), deadline exits (expiries that took the vCPU out of the guest), HLT exits, posted (expiries posted to a
+    vCPU in guest mode), not in guest (expiries that found it blocked, preempted or in the host), lost us (guest time
+    lost to exits, us), p50 us and p99 us (deadline -> guest handler, us; NaN for a guest without a timer interrupt).
+
+    >>> import kvmlab as kl
+    >>> list(kl.by_guest(kl.simulate(kl.three_guests(duration_s=0.1))).index)
+    ['database', 'poller', 'ordinary']
     """
     import pandas as pd
 
@@ -69,9 +63,15 @@ def by_guest(run: Run) -> pd.DataFrame:
 
 
 def compare_guests(scenario: Scenario, kernels_or_policies: Iterable[str | Kernel | Policy]) -> pd.DataFrame:
-    """Run one scenario under several kernels or policies (as `kvmlab.compare` takes them): whom does which help?
+    """Run one scenario under several kernels or policies (as `compare` takes them): whom does which help?
 
-    Index: guest and kernel, guests in the scenario's order. Columns as in `by_guest`.
+    Returns one row per guest and kernel (the two levels of the index), guests in the scenario's order; columns as in
+    `by_guest`. Raises ValueError for a name that is not known.
+
+    >>> import kvmlab as kl
+    >>> table = kl.compare_guests(kl.three_guests(duration_s=0.1), ["rev1", "rev3"])
+    >>> table["posted"].unstack().loc["poller"].gt(0).to_dict()
+    {'rev1': True, 'rev3': False}
     """
     import pandas as pd
 

@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PERF_COLUMNS = ("Samples", "Samples%", "Time%", "Min Time", "Max Time", "Avg time", "+-%")
+"""Columns of a table of exits: counts, percent, us, and the standard error of the mean in percent of the mean."""
 DEFAULT_HEADING = "Analyze events for all VMs, all VCPUs:"
 
 
 def perf_text(table: pd.DataFrame, title: str | None = None, width: int = 20) -> str:
-    """The text of ``perf kvm stat report`` for a table, to the byte as perf 6.1 prints it (print_result).
+    """Return the text of ``perf kvm stat report`` for a table, to the byte as perf 6.1 prints it (print_result).
 
     `table` has the index and the columns of `read_perf_kvm_stat`, in the order in which to print the rows. `title`
     heads the column of names: the index's own name unless told, ``VM-EXIT`` where it has none. `width` is that of the
@@ -44,11 +45,13 @@ def perf_text(table: pd.DataFrame, title: str | None = None, width: int = 20) ->
 
 
 def _header_text(title: str, width: int, old: bool) -> str:
+    """Return the line of column names."""
     extremes = "" if old else f"{'Min Time':>11} {'Max Time':>11} "
     return f"{title:>{width}} {'Samples':>10} {'Samples%':>9} {'Time%':>9} {extremes}{'Avg time':>16} "
 
 
 def _row_text(name: str, values: Sequence[float], width: int, old: bool) -> str:
+    """Return one row, its values in the order of `PERF_COLUMNS`."""
     samples, samples_share, time_share, least, most, average, spread = values
     extremes = "" if old else f"{least:9.2f}us {most:9.2f}us "
     shares = f"{samples_share:8.2f}% {time_share:8.2f}% "
@@ -56,13 +59,14 @@ def _row_text(name: str, values: Sequence[float], width: int, old: bool) -> str:
 
 
 def _check_perf_columns(table: pd.DataFrame) -> None:
+    """Raise ValueError for a missing column."""
     missing = [column for column in PERF_COLUMNS if column not in table.columns]
     if missing:
         raise ValueError(f"the table has no column {', '.join(missing)}; expected {', '.join(PERF_COLUMNS)}")
 
 
 def _numbers(table: pd.DataFrame, column: str) -> list[float]:
-    """The column's values; a share may be NaN, and an extreme where all of them are."""
+    """Return the column's values; a share may be NaN, and an extreme where all of them are."""
     may_be_nan = column.endswith("%") or (column in ("Min Time", "Max Time") and bool(table[column].isna().all()))
     numbers: list[float] = []
     for name, value in zip(table.index, table[column], strict=True):
@@ -76,7 +80,7 @@ def _numbers(table: pd.DataFrame, column: str) -> list[float]:
 
 
 def _totals(table: pd.DataFrame) -> tuple[int, float]:
-    """Samples and time (us) over all rows: as perf gave them, unless rows were dropped or changed since."""
+    """Return samples and time (us) over all rows: as perf gave them, unless rows were dropped or changed since."""
     counts = [int(value) for value in table["Samples"]]
     samples = sum(counts)
     time_us = math.fsum(n * float(average) for n, average in zip(counts, table["Avg time"], strict=True))

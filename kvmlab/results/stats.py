@@ -1,12 +1,10 @@
-"""How sure a number is: confidence intervals of a mean and of a percentile."""
+"""Statistics of results: the percentiles that are shown, and how sure a mean is."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist, fmean, stdev
-
-import numpy as np
+from statistics import fmean, stdev
 
 from kvmlab.scenario import checks
 from kvmlab.scenario.interval import Interval
@@ -16,7 +14,7 @@ PERCENTILES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
 
 
 def student_t_cdf(t: float, df: int) -> float:
-    """P(T <= t) for Student's t with `df` degrees of freedom, a whole number.
+    """Return P(T <= t) for Student's t with `df` degrees of freedom, a whole number.
 
     Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4.
     """
@@ -31,7 +29,7 @@ def student_t_cdf(t: float, df: int) -> float:
 
 
 def student_t(p: float, df: int) -> float:
-    """The `p` quantile of Student's t, 0.5 <= p < 1, by bisection."""
+    """Return the `p` quantile of Student's t with `df` degrees of freedom, 0.5 <= p < 1, by bisection."""
     low, high = 0.0, 1.0
     while student_t_cdf(high, df) < p:
         high *= 2
@@ -42,25 +40,13 @@ def student_t(p: float, df: int) -> float:
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
-    """The mean of independent values, and Student's interval; NaN bounds for fewer than two values."""
+    """Return the mean of independent values with Student's interval; NaN bounds for fewer than two values.
+
+    Raises ValueError if `confidence` is not from 0 to 0.999999.
+    """
     confidence = checks.number("confidence", confidence, 0, 0.999999)
     mean = fmean(values)
     if len(values) < 2:
         return Interval(mean, math.nan, math.nan)
     half = student_t((1 + confidence) / 2, len(values) - 1) * stdev(values) / math.sqrt(len(values))
     return Interval(mean, mean - half, mean + half)
-
-
-def rank_interval(n: int, share: float, confidence: float = 0.95) -> tuple[int, int]:
-    """Ranks (from 1) of two of `n` ordered values between which the quantile at `share` lies.
-
-    How many values are below it is binomial, here by its normal approximation. Rank 0 or n + 1: `n` values do not say.
-    """
-    confidence = checks.number("confidence", confidence, 0, 0.999999)
-    half = NormalDist().inv_cdf((1 + confidence) / 2) * math.sqrt(n * share * (1 - share))
-    return max(0, math.floor(n * share - half)), min(n + 1, math.ceil(n * share + half) + 1)
-
-
-def bin_of_rank(bins: np.ndarray, rank: int) -> int:
-    """The bin of a histogram that holds the value of this rank, from 1."""
-    return int(np.searchsorted(np.cumsum(bins), rank))

@@ -1,17 +1,19 @@
-"""Checks on what a reader passes in: each error names the field, the value and what is allowed."""
+"""Checks on what a reader passes in: each raises ValueError that names the field, the value and what is allowed."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import field, fields
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 MIN_RATE = 0.01
 LONGEST_SHOWN = 200
 
 
-def shown(value: Any) -> str:
-    """A value as an error shows it: shortened, whatever it is."""
+def shown(value: object) -> str:
+    """Return a value as an error shows it: shortened, whatever it is."""
     try:
         text = repr(value)
     except ValueError:  # an int of thousands of digits
@@ -19,7 +21,7 @@ def shown(value: Any) -> str:
     return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "..."
 
 
-def several(field: str, value: Any, kind: str) -> tuple[Any, ...]:
+def several(field: str, value: object, kind: str) -> tuple[Any, ...]:
     """Return `value` as a tuple if it can be iterated and is no text; `kind` says what it should hold."""
     if not isinstance(value, str | bytes) and isinstance(value, Iterable):
         return tuple(value)
@@ -47,14 +49,14 @@ def whole(field: str, value: Any, low: int, high: int) -> int:
 
 
 def rate(field: str, value: Any, high: float) -> float:
-    """Return `value` as a float if it is 0 or a rate from 0.01 to `high` a second."""
+    """Return `value` as a float if it is 0 or a rate from 0.01 to `high` per second."""
     result = number(field, value, 0, high, "Hz")
     if 0 < result < MIN_RATE:
         raise ValueError(f"{field}: {value!r} does not fit; allowed: 0, or from {MIN_RATE} to {high:g} Hz")
     return result
 
 
-def choice(field: str, value: Any, allowed: Iterable[str]) -> str:
+def choice(field: str, value: object, allowed: Iterable[str]) -> str:
     """Return `value` if it is one of `allowed`."""
     names = list(allowed)
     if not isinstance(value, str) or value not in names:
@@ -62,7 +64,7 @@ def choice(field: str, value: Any, allowed: Iterable[str]) -> str:
     return value
 
 
-def flag(field: str, value: Any) -> bool:
+def flag(field: str, value: object) -> bool:
     """Return `value` as a bool if it is True, False, 1 or 0."""
     try:
         known = value in (True, False)
@@ -89,3 +91,28 @@ def cpus(field: str, value: Any, count: int) -> tuple[int, ...]:
     if len(set(numbers)) != len(numbers):
         raise ValueError(f"{field}: {value!r} names a CPU twice; allowed: distinct CPU numbers from 0 to {count - 1}")
     return numbers
+
+
+# --- limits beside the fields of a dataclass --------------------------------------------------------------------------
+
+
+def limited(default: T, check: Callable[..., T], *limits: Any) -> T:
+    """Return a dataclass field whose value `check_fields` passes through ``check(name, value, *limits)``.
+
+    None is taken where it is the default.
+    """
+    return field(default=default, metadata={"check": check, "limits": limits})
+
+
+def check_fields(built: Any) -> None:
+    """Check the `limited` fields of a frozen dataclass that is being built, and store what the checks return."""
+    for each in fields(built):
+        value = getattr(built, each.name)
+        if "check" in each.metadata and not (value is None and each.default is None):
+            store(built, **{each.name: each.metadata["check"](each.name, value, *each.metadata["limits"])})
+
+
+def store(built: object, **values: object) -> None:
+    """Set fields of a frozen dataclass that is being built."""
+    for name, value in values.items():
+        object.__setattr__(built, name, value)

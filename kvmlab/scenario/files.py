@@ -21,7 +21,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,9 @@ from kvmlab import data, kernels, policy
 from kvmlab.kernels import KERNELS, Kernel
 from kvmlab.scenario import checks
 from kvmlab.scenario.costs import Costs
-from kvmlab.scenario.scenario import Guest, Host, Scenario, Workload
+from kvmlab.scenario.guest import Guest, Workload
+from kvmlab.scenario.host import Host
+from kvmlab.scenario.scenario import Scenario
 
 TOP = ("kernel", "duration_s", "seed", "trace_steps", "host", "guest")
 CPU_FIELDS = ("isolated", "loaded", "pcpus")
@@ -39,13 +41,13 @@ MAX_BYTES = 1 << 20
 
 
 def presets() -> dict[str, str]:
-    """Names of the scenarios in data/scenarios, and what each is: the first line of its file."""
+    """Return the names of the scenarios in data/scenarios, and what each is: the first line of its file."""
     files = sorted(data.path("scenarios").glob("*.toml"))
     return {file.stem: file.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") for file in files}
 
 
 def preset_path(name: str) -> Path:
-    """The file of a preset; ValueError lists the names."""
+    """Return the file of a preset; ValueError lists the names."""
     names = presets()
     if name not in names:
         raise ValueError(f"scenario: {name!r} is neither a file nor a preset; presets: {', '.join(names)}")
@@ -55,7 +57,12 @@ def preset_path(name: str) -> Path:
 def read_scenario(path: str | os.PathLike[str]) -> Scenario:
     """Read a scenario from a TOML file, or the preset of that name (a text without a dot or a slash).
 
-    ValueError names the table, the key and what is allowed; OSError if the file cannot be read.
+    ValueError names the table, the key and what is allowed; OSError if the file cannot be read. The form of a file is
+    shown at the top of kvmlab/scenario/files.py; ``kvmlab compare --list`` lists the presets.
+
+    >>> import kvmlab as kl
+    >>> kl.read_scenario("isolated").kernel.name
+    'v5.18'
     """
     if isinstance(path, str) and re.fullmatch(r"[\w-]+", path) and not Path(path).exists():
         path = preset_path(path)
@@ -71,7 +78,7 @@ def read_scenario(path: str | os.PathLike[str]) -> Scenario:
 
 
 def scenario_from(table: Mapping[str, Any]) -> Scenario:
-    """The scenario of a table as tomllib reads it."""
+    """Return the scenario of a table as tomllib reads it; ValueError as `read_scenario`."""
     known("the file", table, TOP)
     guests = table.get("guest", [{}])
     guests = [guests] if isinstance(guests, dict) else guests
@@ -86,8 +93,8 @@ def scenario_from(table: Mapping[str, Any]) -> Scenario:
     )
 
 
-def guest_from(where: str, table: Any) -> Guest:
-    """One [[guest]]."""
+def guest_from(where: str, table: object) -> Guest:
+    """Return the guest of one [[guest]] table; `where` is what an error calls it."""
     options = values(where, table, Guest)
     if "workload" in options:
         options["workload"] = Workload(**values(f"{where}, workload", options["workload"], Workload))
@@ -95,7 +102,7 @@ def guest_from(where: str, table: Any) -> Guest:
 
 
 def kernel_from(value: Any) -> Kernel:
-    """A kernel by name, or a release under a policy."""
+    """Return a kernel by name, or a release under a policy; ValueError for anything else."""
     if not isinstance(value, dict):
         return kernels.find(value)
     known("kernel", value, ("release", "policy", "name"))
@@ -106,8 +113,8 @@ def kernel_from(value: Any) -> Kernel:
     return kernels.release(release, policy.find(value["policy"]), name=name)
 
 
-def values(where: str, table: Any, kind: type) -> dict[str, Any]:
-    """The keys of a table, checked against the fields of a dataclass; lists become tuples, as the fields are."""
+def values(where: str, table: object, kind: type) -> dict[str, Any]:
+    """Return the keys of a table, checked against the fields of a dataclass; lists become tuples, as the fields are."""
     if not isinstance(table, dict):
         raise ValueError(f"{where}: {checks.shown(table)} does not fit; allowed: a table")
     known(where, table, [field.name for field in fields(kind)])
@@ -115,7 +122,7 @@ def values(where: str, table: Any, kind: type) -> dict[str, Any]:
 
 
 def value_from(name: str, value: Any) -> Any:
-    """A value as the dataclass wants it."""
+    """Return a value as the dataclass wants it: CPU lists and lists as tuples."""
     if isinstance(value, str) and name in CPU_FIELDS:
         return cpu_list(name, value)
     if isinstance(value, list):
@@ -123,15 +130,18 @@ def value_from(name: str, value: Any) -> Any:
     return value
 
 
-def known(where: str, table: Mapping[str, Any], allowed: Any) -> None:
-    """ValueError for the first key that is not allowed."""
+def known(where: str, table: Mapping[str, Any], allowed: Sequence[str]) -> None:
+    """Raise ValueError for the first key that is not allowed."""
     for name in table:
         if name not in allowed:
             raise ValueError(f"{where}: unknown key {checks.shown(name)}; allowed: {', '.join(allowed)}")
 
 
 def cpu_list(field: str, text: str) -> tuple[int, ...]:
-    """CPU numbers of a list as the kernel writes it: "1,4-7" is (1, 4, 5, 6, 7), "" is ()."""
+    """Return the CPU numbers of a list as the kernel writes it: "1,4-7" is (1, 4, 5, 6, 7), "" is ().
+
+    Raises ValueError that names `field`.
+    """
     numbers: list[int] = []
     for part in filter(None, text.strip().split(",")):
         ends = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", part.strip())
@@ -142,9 +152,22 @@ def cpu_list(field: str, text: str) -> tuple[int, ...]:
 
 
 def scenario_to_toml(scenario: Scenario) -> str:
-    """The scenario as a file that `read_scenario` reads; what is at its default is left out.
+    """Return the scenario as the text of a file that `read_scenario` reads; what is at its default is left out.
 
-    ValueError if its costs or its kernel are none that such a file can name.
+    Raises ValueError if such a file cannot name its costs (not the default ones) or its kernel.
+
+    >>> import kvmlab as kl
+    >>> print(kl.scenario_to_toml(kl.Scenario(kl.Host(pcpus=4, isolated=(2, 3)), kl.Guest(), seed=7)))
+    kernel = "v5.18"
+    seed = 7
+    <BLANKLINE>
+    [host]
+    pcpus = 4
+    isolated = [2, 3]
+    <BLANKLINE>
+    [[guest]]
+    [guest.workload]
+    <BLANKLINE>
     """
     checks.instance("scenario", scenario, Scenario)
     if scenario.costs != Costs.default():
@@ -159,15 +182,15 @@ def scenario_to_toml(scenario: Scenario) -> str:
     return "\n".join(lines) + "\n"
 
 
-def assignments(part: Any, names: Any, kind: type) -> list[str]:
-    """Lines "name = value" for the fields that are not at their default."""
+def assignments(part: object, names: Iterable[str], kind: type) -> list[str]:
+    """Return lines "name = value" for the fields that are not at their default."""
     defaults = {field.name: field.default for field in fields(kind)}
     there = {name: getattr(part, name) for name in names}
     return [f"{name} = {toml(value)}" for name, value in there.items() if value != defaults[name] and value is not None]
 
 
 def kernel_text(kernel: Kernel) -> str:
-    """A kernel as such a file names it."""
+    """Return a kernel as such a file names it; ValueError if it cannot."""
     if KERNELS.get(kernel.name) == kernel:
         return toml(kernel.name)
     release = kernel.name.split(" ")[0]
@@ -183,8 +206,8 @@ def kernel_text(kernel: Kernel) -> str:
     raise ValueError(f"kernel: {kernel.name!r} is neither in KERNELS nor a release under a known policy")
 
 
-def toml(value: Any) -> str:
-    """A value in TOML: a basic string, a boolean, a number, or an array."""
+def toml(value: object) -> str:
+    """Return a value in TOML: a basic string, a boolean, a number, or an array."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
@@ -202,5 +225,5 @@ def toml(value: Any) -> str:
 
 
 def escaped(character: str) -> str:
-    """One character as TOML escapes it."""
+    """Return one character as TOML escapes it."""
     return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}"

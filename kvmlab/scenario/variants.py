@@ -11,7 +11,10 @@ from kvmlab.scenario import checks
 
 
 def variant(base: Kernel, choice: str | Kernel | Policy) -> Kernel:
-    """A kernel to compare: by its name, or a policy (its function or its name) put into `base`'s machinery."""
+    """Return a kernel to compare: by its name, or a policy (its function or its name) put into `base`'s machinery.
+
+    Raises ValueError for anything else.
+    """
     if isinstance(choice, Kernel):
         return choice
     if isinstance(choice, str):
@@ -28,7 +31,7 @@ def variant(base: Kernel, choice: str | Kernel | Policy) -> Kernel:
 
 
 def variants(base: Kernel, choices: str | Kernel | Policy | Iterable[str | Kernel | Policy]) -> dict[str, Kernel]:
-    """Several kernels to compare, by name: each as `variant` takes it, or one alone; duplicates go."""
+    """Return several kernels to compare, by name: each as `variant` takes it, or one alone; duplicates go."""
     if isinstance(choices, str | Kernel) or callable(choices):
         choices = (choices,)
     kind = "names of kernels or policies, Kernels, or functions of VcpuFacts"
@@ -38,5 +41,5 @@ def variants(base: Kernel, choices: str | Kernel | Policy | Iterable[str | Kerne
 
 
 def numbered(names: Sequence[str]) -> list[str]:
-    """The names, told apart: of several policies called <lambda> the second is "<lambda> 2"."""
+    """Return the names, told apart: of several policies called <lambda> the second is "<lambda> 2"."""
     return [f"{name} {names[:i].count(name) + 1}" if name in names[:i] else name for i, name in enumerate(names)]

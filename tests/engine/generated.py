@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import linecache
 
 from hypothesis import strategies as st
 
 from kvmlab.model.records import Machine
+from tests.engine.translated import LimitedInt
 
 PLAIN_INTS = ("a", "b")
 FIELDS = ("whole", "word", "flag")
+LITERALS = (0, 1, 2, 3, 5, -1, -7, 63, 64, 127, 200, 1 << 31, (1 << 62) + 1, -(1 << 63) + 1)
 serial = itertools.count()
 
-HELPERS = '''
+HELPERS = """
 def half(x: int) -> int:
     if x % 2 == 0:
         return x // 2
@@ -24,7 +27,7 @@ def bump(m: Machine, i: int, by: int) -> bool:
     m.entries[i].whole += by
     return m.entries[i].whole > 0
 
-'''
+"""
 
 
 @st.composite
@@ -36,12 +39,15 @@ def int_expressions(draw, names, depth=2):
     if kind in ("name", 0):
         return draw(st.sampled_from(names))
     if kind in ("literal", 1):
-        return str(draw(st.sampled_from((0, 1, 2, 3, 5, -1, -7, 63, 64, 127, 200, 1 << 31, (1 << 62) + 1, -(1 << 63)))))
+        return str(
+            draw(st.sampled_from((0, 1, 2, 3, 5, -1, -7, 63, 64, 127, 200, 1 << 31, (1 << 62) + 1, -(1 << 63) + 1)))
+        )
     if kind in ("small", 2):
         return str(draw(st.integers(0, 4)))
     if kind in (3, 4, 5):
         operator = draw(st.sampled_from(("+", "-", "*", "//", "%", "<<", ">>", "&", "|", "^")))
-        return f"({below()} {operator} {below()})"
+        right = draw(st.sampled_from(names) | st.integers(0, 63).map(str)) if operator in ("<<", ">>") else below()
+        return f"({draw(st.sampled_from(names)) if operator == '<<' else below()} {operator} {right})"
     if kind == 6:
         return f"m.numbers[{below()}]"
     if kind == 7:
@@ -86,11 +92,13 @@ def statements(draw, names, depth, loops=0):
             lines.append(f"{name} = {number()}")
             names.append(name)
         elif kind == 2:
-            lines.append(f"{draw(st.sampled_from([n for n in names if n not in ('i', 'n')]))} {draw(st.sampled_from(('+=', '-=', '^=', '*=')))} {number()}")
+            operator = draw(st.sampled_from(("+=", "-=", "^=", "*=")))
+            lines.append(f"{draw(st.sampled_from(names))} {operator} {number()}")
         elif kind == 3:
             lines.append(f"m.numbers[{number()}] {draw(st.sampled_from(('=', '+=', '|=')))} {number()}")
         elif kind == 4:
-            lines.append(f"m.entries[{number()}].{draw(st.sampled_from(FIELDS))} = {number()}")
+            # Of a literal it is known beforehand whether it fits, and it would be refused.
+            lines.append(f"m.entries[{number()}].{draw(st.sampled_from(FIELDS))} = {number()} + m.numbers[0]")
         elif kind == 5:
             lines.append(f"m.one.real = m.one.real {draw(st.sampled_from('+-*'))} float({number()})")
         elif kind == 6:
@@ -122,15 +130,30 @@ def indented(lines):
 def rules(draw):
     """A function of a machine and two ints; its source can be inspected."""
     body, names = draw(statements(PLAIN_INTS, 2))
-    lines = ["def rule(m: Machine, a: int, b: int) -> int:", *indented(body), f"    return {draw(int_expressions(tuple(names)))}"]
+    lines = [
+        "def rule(m: Machine, a: int, b: int) -> int:",
+        *indented(body),
+        f"    return {draw(int_expressions(tuple(names)))}",
+    ]
     return compiled(HELPERS + "\n".join(lines) + "\n", "rule")
 
 
 def compiled(text, name):
-    """Run a module of rules; return the one of this name."""
+    """Run a module of rules; return the one of this name. `limited`: the same with `LimitedInt` for its literals."""
     file = f"<generated {next(serial)}>"
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-    module = {"Machine": Machine, "__name__": file}
+    module, limited = ({"Machine": Machine, "__name__": file, "LimitedInt": LimitedInt} for _ in range(2))
     exec(compile(text, file, "exec"), module)
-    module[name].text = text
-    return module[name]
+    exec(compile(ast.fix_missing_locations(Limits().visit(ast.parse(text))), file, "exec"), limited)
+    rule = module[name]
+    rule.text, rule.limited = text, limited[name]
+    return rule
+
+
+class Limits(ast.NodeTransformer):
+    """Makes every literal int a `LimitedInt`."""
+
+    def visit_Constant(self, node):
+        if type(node.value) is not int:
+            return node
+        return ast.Call(ast.Name("LimitedInt", ast.Load()), [node], [])

@@ -8,7 +8,7 @@ from hypothesis import assume, given, strategies as st
 
 import kvmlab as kl
 from kvmlab import kernels, policy
-from kvmlab.model.machine import DONE, EXITS, GUEST, PLACES
+from kvmlab.model.names import EXITS, PLACES, State
 from tests.strategies import COSTS, all_kernels, constant_costs, few, hosts, scenarios
 
 HV, OWN, POSTED, KICKED, NOT_IN_GUEST, AT_ARM = range(6)
@@ -44,7 +44,7 @@ def places(run):
 def exit_counts(run, name):
     """Exits of this kind of each vCPU, with the one that the end of the run found under way."""
     vcpus, reason = run.machine.vcpus, EXITS.index(name)
-    under_way = ~np.isin(vcpus["state"], (GUEST, DONE)) & (vcpus["exit_reason"] == reason)
+    under_way = ~np.isin(vcpus["state"], (State.GUEST, State.DONE)) & (vcpus["exit_reason"] == reason)
     return run.exit_rows["count"][:, reason] + under_way
 
 

@@ -1,7 +1,7 @@
-"""Rules of the tests' own, translated to WebAssembly, on a small machine; and the same in Python, with its limits checked.
+"""Rules of the tests' own, translated to WebAssembly, on a small machine; and the same in Python, with limits.
 
-`LimitedInt`, `LimitedList` and `entry_class` are Python that raises where a checked module has to trap: beyond 64 bits, at
-an index outside its list, at a value that does not fit its field.
+`LimitedInt`, `LimitedList` and `LimitedEntry` are Python that raises where a checked module has to trap: beyond 64
+bits, at an index outside its list, at a value that does not fit its field.
 """
 
 from __future__ import annotations
@@ -54,6 +54,12 @@ def limited(value):
 class LimitedInt(int):
     """An int whose operators raise Limit beyond 64 bits."""
 
+    def __neg__(self):
+        return limited(-int(self))
+
+    def __abs__(self):
+        return limited(abs(int(self)))
+
 
 def checked_operator(name):
     """Return an operator of `LimitedInt`."""
@@ -76,8 +82,6 @@ for operator_name in ("add", "sub", "mul", "floordiv", "mod", "lshift", "rshift"
     forward, backward = checked_operator(operator_name)
     setattr(LimitedInt, f"__{operator_name}__", forward)
     setattr(LimitedInt, f"__r{operator_name}__", backward)
-LimitedInt.__neg__ = lambda a: limited(-int(a))
-LimitedInt.__abs__ = lambda a: limited(abs(int(a)))
 
 
 class LimitedList(list):

@@ -13,8 +13,8 @@ from hypothesis import given, strategies as st
 import kvmlab as kl
 from kvmlab import policy
 from kvmlab.host.explain import explain
-from kvmlab.model.machine import EXITS, TIMER_MODES
-from kvmlab.results import story
+from kvmlab.model.names import EXITS, TIMER_MODES
+from kvmlab.results import follow
 from kvmlab.results.story import NOT_VISIBLE
 from tests.places import RECORDED
 from tests.strategies import STORY_DEFAULTS, few
@@ -236,7 +236,9 @@ def test_a_long_listing_is_read_in_bounded_memory():
 
 def told_and_explained(kernel, options):
     """The simulator's story of a timer, and the one told from the listing that it would have left."""
-    machine, told = story.follow(kernel, options)
+    driven = {name: options[name] for name in ("vcpu_at_expiry", "deadline_ns", "housekeeping_next_event_ns")}
+    world = {name: value for name, value in options.items() if name not in driven}
+    machine, told = follow.follow(follow.one_timer(kernel, **world), **driven)
     rows = [(row.time, row.cpu, row.vcpu, row.code, row.arg) for row in machine.trace[: machine.g[0].trace_used]]
     mode = TIMER_MODES.index(options["timer_mode"])
     writer = Writer(kernel, bool(options["apicv_active"]), machine.g[0].tsc_khz, [mode], EXITS)
@@ -248,8 +250,8 @@ CHOICES = {
     **dict.fromkeys(
         ("pi_inject_timer", "apicv_active", "hv_timer", "mwait_in_guest", "hlt_in_guest", "nohz_full"), st.booleans()
     ),
-    "pcpu": st.sampled_from(story.PCPUS),
-    "vcpu_at_expiry": st.sampled_from(story.VCPU_STATES),
+    "pcpu": st.sampled_from(follow.PCPUS),
+    "vcpu_at_expiry": st.sampled_from(follow.VCPU_STATES),
     "timer_mode": st.sampled_from(TIMER_MODES),
     "deadline_ns": st.sampled_from([500, 300_000, 2_000_000]),
 }

@@ -11,7 +11,7 @@ import kvmlab as kl
 from kvmlab import data, policy
 from kvmlab.host import recordings as recorded
 from kvmlab.host.formats import read_perf_kvm_stat
-from kvmlab.model.machine import PLACES
+from kvmlab.model.names import PLACES
 
 ROWS = recorded.recorded_rows()
 SET_UP = [

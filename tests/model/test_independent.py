@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 import kvmlab as kl
-from kvmlab.scenario.costs import Costs, ShiftedLognormal
+from kvmlab.scenario.costs import Costs
+from kvmlab.scenario.distribution import ShiftedLognormal
 from tests import independent
 from tests.strategies import constant_costs, few
 

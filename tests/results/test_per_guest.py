@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import kvmlab as kl
-from kvmlab.model.machine import X_HLT, X_MSR_WRITE
+from kvmlab.model.names import Exit
 
 REVISIONS = ["before", "rev1", "rev2", "rev3"]
 
@@ -27,8 +27,8 @@ def test_rates_add_up_to_the_runs_counts(run):
     assert list(table.index) == ["database", "poller", "ordinary"]
     count = run.exit_rows["count"]
     assert table["exits"].sum() * vcpu_seconds == pytest.approx(count.sum())
-    assert table["arm exits"].sum() * vcpu_seconds == pytest.approx(count[:, X_MSR_WRITE].sum())
-    assert table["HLT exits"].sum() * vcpu_seconds == pytest.approx(count[:, X_HLT].sum())
+    assert table["arm exits"].sum() * vcpu_seconds == pytest.approx(count[:, Exit.MSR_WRITE].sum())
+    assert table["HLT exits"].sum() * vcpu_seconds == pytest.approx(count[:, Exit.HLT].sum())
     expiries = run.placement["expiries"]
     at_deadline = expiries[["hv", "own pCPU", "housekeeping kicked"]].sum()
     assert table["deadline exits"].sum() * vcpu_seconds == pytest.approx(at_deadline)

@@ -23,7 +23,7 @@ def swept():
     return kl.sweep(SHORT, GRID, progress=False)
 
 
-def test_sweep_has_a_row_a_point_in_the_grid_s_order(swept):
+def test_sweep_has_a_row_per_point_in_the_grid_s_order(swept):
     assert list(swept.columns) == [*GRID, *kl.simulate(SHORT).summary()]
     assert len(swept) == 8
     assert swept["host.hz"].tolist() == [100] * 4 + [1000] * 4

@@ -32,6 +32,7 @@ idle_us = 900
 
 
 def written(tmp_path, text):
+    """Return the path of a scenario file that holds this text."""
     path = tmp_path / "scenario.toml"
     path.write_text(text, encoding="utf-8")
     return path
@@ -146,6 +147,7 @@ def test_binary_and_missing_files(tmp_path):
 
 
 @given(st.lists(st.integers(0, 99_999), max_size=20))
+@few(100)
 def test_cpu_lists_as_the_kernel_writes_them(numbers):
     assert cpu_list("cpus", ",".join(map(str, numbers))) == tuple(numbers)
     assert cpu_list("cpus", ",".join(f"{n}-{n + 2}" for n in numbers if n < 99_998)) == tuple(

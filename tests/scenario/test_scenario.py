@@ -77,6 +77,7 @@ SCENARIO = {
 
 
 def every(kind, table):
+    """Return a case per field and bad value."""
     return [pytest.param(kind, name, bad, id=f"{name}-{bad!r:.40}") for name, values in table.items() for bad in values]
 
 

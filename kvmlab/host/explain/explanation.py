@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from kvmlab.engine.layout import TABLES
 from kvmlab.host.explain.stories import story_of
 from kvmlab.host.formats.sniff import PERF
 from kvmlab.host.inference import PolicyInference
@@ -16,13 +17,13 @@ from kvmlab.host.outcome import Outcome, backend_of, delivery_of, fate, fires_on
 from kvmlab.host.threads import Thread
 from kvmlab.host.timers import Timer
 from kvmlab.host.tracker import Tracker
-from kvmlab.model.machine import EXIT
-from kvmlab.results.run import perf_table
+from kvmlab.results.exit_table import perf_table
 from kvmlab.results.story import Story
 
 if TYPE_CHECKING:
     import pandas as pd
 
+EXIT_RECORD = TABLES["exits"].dtype
 COLUMNS = (
     "armed_ns", "vcpu", "pcpu", "arm_exit", "backend", "fired_on", "fires_on", "vcpu_was", "expiry_exit", "delivery",
     "fate", "latency_ns",
@@ -230,5 +231,5 @@ def exit_table(threads: Iterable[Thread]) -> pd.DataFrame:
     rows: dict[str, list[tuple[float, ...]]] = {}
     for thread in threads:
         for reason, handling in thread.handling.items():
-            rows.setdefault(reason, []).append(tuple(getattr(handling, name) for name in EXIT.names or ()))
-    return perf_table({reason: np.array(several, EXIT) for reason, several in rows.items()})
+            rows.setdefault(reason, []).append(tuple(getattr(handling, name) for name in EXIT_RECORD.names or ()))
+    return perf_table({reason: np.array(several, EXIT_RECORD) for reason, several in rows.items()})

@@ -13,7 +13,9 @@ from kvmlab import kernels, policy
 from kvmlab.host.live import host
 from kvmlab.results.stats import PERCENTILES
 from kvmlab.scenario import checks
-from kvmlab.scenario.scenario import Guest, Host, Scenario, Workload
+from kvmlab.scenario.guest import Guest, Workload
+from kvmlab.scenario.host import Host
+from kvmlab.scenario.scenario import Scenario
 
 if TYPE_CHECKING:
     import pandas as pd

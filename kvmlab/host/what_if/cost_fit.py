@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from kvmlab.host.names import HLT_EXITS
 from kvmlab.host.what_if.findings import Findings
-from kvmlab.scenario.costs import Costs, PublishedRow, ShiftedLognormal, fit
+from kvmlab.scenario.costs import Costs
+from kvmlab.scenario.distribution import ShiftedLognormal
+from kvmlab.scenario.published import PublishedRow, fit
 
 if TYPE_CHECKING:
     import pandas as pd

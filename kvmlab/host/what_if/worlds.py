@@ -8,7 +8,9 @@ from kvmlab.host.what_if.assumptions import MOST_VCPUS, Assumptions
 from kvmlab.host.what_if.measure import RATE_HZ, Measured
 from kvmlab.kernels import Kernel
 from kvmlab.scenario import checks
-from kvmlab.scenario.scenario import Guest, Host, Scenario, Workload
+from kvmlab.scenario.guest import Guest, Workload
+from kvmlab.scenario.host import Host
+from kvmlab.scenario.scenario import Scenario
 
 TIMERS_PER_RUN = 2000
 LONGEST_S, SHORTEST_S = 20.0, 0.02

@@ -9,7 +9,9 @@ from typing import Any, TypedDict, cast
 from kvmlab.kernels import KERNELS
 from kvmlab.lab.panels.shell import AnyControl, checkbox
 from kvmlab.lab.widgets import Choice, Slider, Value
-from kvmlab.scenario.scenario import HOUSEKEEPING_LOADS, Guest, Host, Scenario, Workload
+from kvmlab.scenario.guest import Guest, Workload
+from kvmlab.scenario.host import HOUSEKEEPING_LOADS, Host
+from kvmlab.scenario.scenario import Scenario
 
 MACHINERY = "v5.18"
 """The panels change the policy only; everything else is this kernel's."""

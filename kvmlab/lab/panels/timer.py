@@ -11,8 +11,9 @@ from kvmlab.lab.panels.shell import AnyControl, Frame, Panel, checkbox
 from kvmlab.lab.style import BLUE
 from kvmlab.lab.widgets import Choice, Slider
 from kvmlab.lab.words import duration
-from kvmlab.model.machine import TIMER_MODES
-from kvmlab.results.story import PCPUS, VCPU_STATES, Step, Story, follow_timer
+from kvmlab.model.names import TIMER_MODES
+from kvmlab.results.follow import PCPUS, VCPU_STATES, follow_timer
+from kvmlab.results.story import Step, Story
 
 LANES = ("the guest", "the vCPU's pCPU", "the housekeeping CPU")
 STEP_SLOTS = 24
@@ -98,7 +99,7 @@ def timer_panel() -> Panel:
     controls: dict[str, AnyControl] = {
         "kernel": Choice("kernel", list(KERNELS), "v5.13"),
         "pcpu": Choice("the vCPU's pCPU is", PCPUS, "isolated"),
-        "vcpu_at_expiry": Choice("at expiry the vCPU is (in)", VCPU_STATES, "guest"),
+        "vcpu_at_expiry": Choice("at expiry the vCPU is (in)", tuple(VCPU_STATES), "guest"),
         "timer_mode": Choice("timer mode", TIMER_MODES, "tsc_deadline"),
         "pi_inject_timer": checkbox("pi_inject_timer", True),
         "apicv_active": checkbox("apicv_active", True),

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter
 from kvmlab.lab.plots.picture import RC, Picture, new_figure
 from kvmlab.lab.style import SIZE, SMALL, style_of
 from kvmlab.lab.words import number
-from kvmlab.model.machine import EXITS
+from kvmlab.model.names import EXITS
 from kvmlab.scenario import checks
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from kvmlab.lab.plots.picture import RC, Picture, log_us, new_figure
 from kvmlab.lab.style import ORIGINS, PURPLE, REVISIONS, SMALL, Style
-from kvmlab.scenario.costs import MaxOfDraws, PublishedRow, fit, predicted_max
+from kvmlab.scenario.published import MaxOfDraws, PublishedRow, fit, predicted_max
 
 NARROW_US = (10.0, 1000.0)
 """What the axis of time shows, unless a guess lies outside."""

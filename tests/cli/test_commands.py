@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import re
 import subprocess
 import sys
 
@@ -14,10 +13,10 @@ import pandas as pd
 import pytest
 
 import kvmlab as kl
-from kvmlab import cli, data
+from kvmlab import data
+from kvmlab.cli.values import plain
 from kvmlab.host import live
 from kvmlab.scenario.files import presets
-from tests.places import README
 
 NOT_HERE = live.available()
 needs_kvm = pytest.mark.skipif(NOT_HERE is not None, reason=f"no live guest here: {NOT_HERE}")
@@ -26,21 +25,7 @@ TRACE = data.path("recorded", "vmx-6.1-rev1-posted.trace.txt")
 TABLE = data.path("recorded", "perf-kvm-stat.pi1_all.txt")
 
 
-@pytest.fixture
-def run(capsys):
-    """Run the command line: (exit code, stdout, stderr)."""
-
-    def run(*arguments):
-        try:
-            code = cli.main([str(argument) for argument in arguments])
-        except SystemExit as end:  # argparse
-            code = end.code
-        return code, *capsys.readouterr()
-
-    return run
-
-
-def test_compare_prints_a_row_a_kernel(run):
+def test_compare_prints_a_row_per_kernel(run):
     code, out, err = run("compare", "isolated", *QUICK)
     assert (code, err) == (0, "")
     assert [line.split()[0] for line in out.splitlines()[3:]] == list(kl.KERNELS)
@@ -81,35 +66,6 @@ def test_compare_lists_its_presets(run):
     assert [line.split()[0] for line in out.splitlines()] == list(presets())
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (
-            ["compare", "nope"],
-            "kvmlab: scenario: 'nope' is neither a file nor a preset; presets: isolated, mixed, poller",
-        ),
-        (["compare", "none.toml"], "kvmlab: none.toml: cannot be read: No such file or directory"),
-        (["compare", "--kernels", "rev9"], "kvmlab: kernel or policy: 'rev9' is not known; allowed: v5.2"),
-        (["compare", "--set", "host.hz=lots"], "kvmlab: hz: 'lots' is not a number"),
-        (["compare", "--set", "host.isolated=4-1"], "kvmlab: host.isolated: '4-1' is no CPU list"),
-        (["compare", "--set", "tick_hz=3"], "kvmlab: field: 'tick_hz' is not known; allowed: host,"),
-        (["compare", "--set", "tick_hz"], "argument --set: 'tick_hz' does not fit; allowed: NAME=VALUE"),
-        (["live", "--waits-by", "mwait"], "kvmlab: waits_by: 'mwait' is not known; allowed: hlt, pause, spin"),
-        (["live", "--timers", "0"], "kvmlab: timers: 0 does not fit"),
-        (["live", "--timers", "many"], "argument --timers: invalid int value: 'many'"),
-        (["convert", "x"], "the following arguments are required: --to"),
-        (["convert", "x", "--to", "xml"], "argument --to: invalid choice: 'xml'"),
-        (["frobnicate"], "invalid choice: 'frobnicate'"),
-        ([], "the following arguments are required: COMMAND"),
-    ],
-)
-def test_bad_input_is_a_sentence_and_code_2(run, arguments, sentence):
-    code, out, err = run(*arguments)
-    assert (code, out) == (2, "")
-    assert sentence in err
-    assert "Traceback" not in err
-
-
 def test_a_scenario_that_does_not_fit_is_code_2(run, tmp_path):
     (tmp_path / "bad.toml").write_text("[host]\npcpu = 3")
     code, out, err = run("compare", tmp_path / "bad.toml")
@@ -118,40 +74,7 @@ def test_a_scenario_that_does_not_fit_is_code_2(run, tmp_path):
     assert run("compare", tmp_path)[0] == 2  # a folder
 
 
-@pytest.mark.parametrize("command", [None, "compare", "explain", "what-if", "live", "convert"])
-def test_help_has_examples_and_codes(run, command):
-    code, out, _ = run(*([command] if command else []), "--help")
-    assert code == 0
-    assert "exit codes: 0 done; 1" in out
-    assert command is None or out.count(f"kvmlab {command}") >= 3
-
-
-def test_examples_in_the_help_are_understood():
-    for text in (cli.COMPARE_HELP, cli.EXPLAIN_HELP, cli.WHAT_IF_HELP, cli.LIVE_HELP, cli.CONVERT_HELP):
-        examples = re.findall(
-            r"kvmlab ((?:compare|explain|what-if|live|convert)[^|>&\n]*)", text.partition("examples:")[2]
-        )
-        assert len(examples) >= 2
-        for example in examples:
-            assert callable(cli.parser().parse_args(example.split()).run)
-
-
-def test_the_readme_shows_what_is_printed(run):
-    shown = re.findall(r"```console\n\$ kvmlab (.*)\n((?:.*\n)*?)```", README.read_text(encoding="utf-8"))
-    assert shown
-    for arguments, text in shown:
-        code, out, _ = run(*arguments.split())
-        assert code == 0
-        assert [line.rstrip() for line in out.splitlines()] == text.splitlines()
-
-
-def test_version(run):
-    assert run("--version") == (0, f"kvmlab {kl.__version__}\n", "")
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Files
-# ---------------------------------------------------------------------------------------------------------------------
+# --- files ------------------------------------------------------------------------------------------------------------
 
 
 def test_convert_a_table(run, tmp_path):
@@ -218,7 +141,7 @@ def test_explain(run, file, tmp_path):
     assert run("explain", file) == (0, told.summary() + "\n", "")
     code, out, _ = run("explain", file, "--json")
     assert code == 0
-    assert json.loads(out) == cli.plain(told.to_dict())
+    assert json.loads(out) == plain(told.to_dict())
 
 
 def test_explain_takes_facts_and_writes_a_timeline(run, tmp_path):
@@ -236,7 +159,7 @@ def test_what_if(run):
     assert run("what-if", TRACE) == (0, told.summary() + "\n", "")
     code, out, _ = run("what-if", TRACE, "--json")
     assert code == 0
-    assert json.loads(out) == cli.plain(told.to_dict())
+    assert json.loads(out) == plain(told.to_dict())
 
 
 def test_what_if_takes_facts(run):
@@ -247,9 +170,7 @@ def test_what_if_takes_facts(run):
     assert run("what-if", TABLE, "--fact", "revisions=rev9")[0] == 2
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Live
-# ---------------------------------------------------------------------------------------------------------------------
+# --- live -------------------------------------------------------------------------------------------------------------
 
 
 def test_live_without_a_device_is_code_1(run, monkeypatch):
@@ -276,9 +197,7 @@ def test_live(run, tmp_path):
         assert run("explain", tmp_path / "trace.txt")[0] == 0
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# As a program
-# ---------------------------------------------------------------------------------------------------------------------
+# --- as a program -----------------------------------------------------------------------------------------------------
 
 
 def test_as_a_program():
@@ -304,32 +223,3 @@ def test_an_interrupt_is_130(run, monkeypatch):
 
     monkeypatch.setattr(kl, "compare", interrupted)
     assert run("compare") == (130, "", "")
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "value"),
-    [
-        ("host.nohz_full", "False", False),
-        ("host.loaded", "none", None),
-        ("host.hz", "1000", 1000),
-        ("host.tsc_ghz", "2.5", 2.5),
-        ("host.pcpus", "8", 8),
-        ("host.isolated", "2-4,7", (2, 3, 4, 7)),
-        ("guest.pcpus", "3", (3,)),
-        ("housekeeping_cpus", "0", (0,)),
-        ("workload.waits_by", "spin", "spin"),
-        ("duration_s", "nan", pytest.approx(float("nan"), nan_ok=True)),
-    ],
-)
-def test_values(name, text, value):
-    assert cli.value_of(name, text) == value
-
-
-def test_plain_is_json():
-    frame = pd.DataFrame({"a": pd.array([1, None], dtype="Int64"), "b": [float("nan"), 2.0]}, index=["x", "y"])
-    assert cli.plain({"t": frame, "n": float("inf"), "s": {1}, 3: None}) == {
-        "t": [{"index": "x", "a": 1, "b": None}, {"index": "y", "a": None, "b": 2.0}],
-        "n": None,
-        "s": [1],
-        "3": None,
-    }

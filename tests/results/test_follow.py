@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, strategies as st
 
 import kvmlab as kl
-from kvmlab.model.machine import PLACES
+from kvmlab.model.names import PLACES
 from tests.strategies import STORY_DEFAULTS, constant_costs, few
 
 STATES = ["guest", "blocked", "host", "preempted"]
@@ -74,11 +74,13 @@ def expected(kernel, **given_options):
 
 
 def told(kernel, **options):
+    """Return what the story says of one timer."""
     story = kl.follow_timer(kernel, **options)
     return Outcome(*(getattr(story, name) for name in Outcome._fields))
 
 
 def check(kernel, **options):
+    """Assert that the story says what the facts say."""
     assert told(kernel, **options) == expected(kernel, **options)
 
 

@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from kvmlab.model.queue import settle, take_out
+from kvmlab.model.heap import remove, sift
 from tests.strategies import few
 
 SIZE, HEAPS = 20, 3
@@ -34,10 +34,10 @@ class Queues(RuleBasedStateMachine):
         self.order += 1
         self.entries[i].time, self.entries[i].order = time, -self.order if newest_first else self.order
         inside[i] = (time, self.entries[i].order)
-        settle(self.entries, self.queue, heap * SIZE, len(inside), place, i)
+        sift(self.entries, self.queue, heap * SIZE, len(inside), place, i)
 
     def take(self, heap, i):
-        take_out(self.entries, self.queue, heap * SIZE, len(self.inside[heap]), i)
+        remove(self.entries, self.queue, heap * SIZE, len(self.inside[heap]), i)
         del self.inside[heap][i]
 
     @precondition(lambda self: any(self.inside))
