@@ -10,7 +10,7 @@ from collections import Counter
 
 import simpy
 
-from kvmlab.engine import setup
+from kvmlab.engine import execute
 
 NEVER = 1 << 60
 RELEASE = {"v5.2": 5.02, "v5.3": 5.03, "v5.13": 5.13, "v5.15+rev2": 5.15, "v5.18": 5.18, "v6.18": 6.18}
@@ -254,7 +254,7 @@ class World:
         self.advance = 1000 if host.lapic_timer_advance_ns is None else host.lapic_timer_advance_ns
         self.least = self.us(host.min_timer_period_us)
         self.cpus = [Cpu(self, number) for number in range(host.pcpus)]
-        phases = setup.machine(scenario)
+        phases = execute.machine(scenario).tables()
         self.host_timers(phases)
         pairs = ((g, c) for g, cpus in zip(scenario.guests, scenario.placement, strict=True) for c in cpus)
         for index, (guest, number) in enumerate(pairs):

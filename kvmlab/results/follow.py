@@ -21,7 +21,7 @@ from kvmlab.scenario.scenario import Scenario
 
 PCPUS = ("isolated", "housekeeping")
 """Where the vCPU may run."""
-VCPU_STATES = {state.name.lower(): state for state in (State.GUEST, State.BLOCKED, State.HOST, State.PREEMPTED)}
+VCPU_STATES = tuple(state.name.lower() for state in (State.GUEST, State.BLOCKED, State.HOST, State.PREEMPTED))
 """Where the expiry may find the vCPU."""
 ISOLATED_CPU = 1
 MAX_DEADLINE_NS = 10**15
@@ -147,7 +147,7 @@ def follow(
     m = PlainMachine(setup.given(scenario)).state
     start = arm_one_timer(m, deadline_ns, next_event)
     backend = "hv" if m.vcpus[0].hv_timer_in_use else "hrtimer" if m.timers[0].cpu >= 0 else None
-    follow_one_timer(m, VCPU_STATES[vcpu_at_expiry], start, deadline_ns)
+    follow_one_timer(m, State[vcpu_at_expiry.upper()], start, deadline_ns)
     return m, outcome(m, scenario.kernel.name, backend, tell(m, scenario.kernel, start))
 
 

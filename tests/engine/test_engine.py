@@ -8,11 +8,11 @@ from hypothesis import assume, given, strategies as st
 
 import kvmlab as kl
 from kvmlab import kernels, policy
+from kvmlab.engine.layout import TABLES
 from kvmlab.model.names import EXITS, PLACES, State
 from tests.strategies import COSTS, all_kernels, constant_costs, few, hosts, scenarios
 
 HV, OWN, POSTED, KICKED, NOT_IN_GUEST, AT_ARM = range(6)
-TABLES = ("g", "vcpus", "pcpus", "timers", "lanes", "exits", "histogram", "places", "streams", "trace")
 
 
 def owners(scenario):

@@ -239,9 +239,9 @@ def told_and_explained(kernel, options):
     driven = {name: options[name] for name in ("vcpu_at_expiry", "deadline_ns", "housekeeping_next_event_ns")}
     world = {name: value for name, value in options.items() if name not in driven}
     machine, told = follow.follow(follow.one_timer(kernel, **world), **driven)
-    rows = [(row.time, row.cpu, row.vcpu, row.code, row.arg) for row in machine.trace[: machine.g[0].trace_used]]
+    rows = [(row.time, row.cpu, row.vcpu, row.code, row.arg) for row in machine.trace[: machine.loop.trace_used]]
     mode = TIMER_MODES.index(options["timer_mode"])
-    writer = Writer(kernel, bool(options["apicv_active"]), machine.g[0].tsc_khz, [mode], EXITS)
+    writer = Writer(kernel, bool(options["apicv_active"]), machine.host.tsc_khz, [mode], EXITS)
     return told, explain(write_listing(rows, writer))
 
 

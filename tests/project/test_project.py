@@ -33,23 +33,26 @@ def read(name):
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-def locked():
-    """The lock: name -> its entries, each a requirement and the hashes that follow it."""
+def locked(name):
+    """A lock: name -> its entries, each a requirement and the hashes that follow it."""
     entries = defaultdict(list)
-    for entry in re.split(r"\n(?=[a-z0-9])", re.sub(r"^ *#.*\n", "", read("requirements.lock"), flags=re.M)):
+    for entry in re.split(r"\n(?=[a-z0-9])", re.sub(r"^ *#.*\n", "", read(name), flags=re.M)):
         line, *hashes = entry.replace("\\\n", "").split("--hash=")
         requirement = Requirement(line.strip())
         entries[canonicalize_name(requirement.name)].append((requirement, [text.strip() for text in hashes]))
     return entries
 
 
-def declared():
-    """Everything pyproject.toml asks for, the project's own extras aside, and the fuzzer, which nothing needs."""
-    extras = [needed for name, needed in PROJECT["optional-dependencies"].items() if name != "fuzz"]
-    groups = PYPROJECT["dependency-groups"].values()
-    wanted = [PYPROJECT["build-system"]["requires"], PROJECT["dependencies"], *extras, *groups]
+def declared(*extras):
+    """What pyproject.toml asks for with these extras and to set up, the project's own name aside."""
+    wanted = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][name] for name in extras)]
+    wanted += PYPROJECT["dependency-groups"].values()
     requirements = [Requirement(text) for group in wanted for text in group]
     return [requirement for requirement in requirements if requirement.name != PROJECT["name"]]
+
+
+LOCKS = {"requirements.lock": ("lab",), "requirements-test.lock": ("lab", "test")}
+"""The locks, and the extras that each one holds."""
 
 
 def test_readme_badge_opens_the_first_lesson_of_this_repository():
@@ -85,13 +88,13 @@ def test_binder_environment_is_a_thin_layer_over_pyproject():
     admitted = {python for python in PYTHONS if python_pin.matches(rattler.Version(python))}
     assert len(admitted) == 1, "Binder must not move to another Python by itself"
     [editable] = [Requirement(line.replace("-e .", PROJECT["name"], 1)) for line in pip["pip"]]
-    assert editable.extras == {"lab", "test"} <= set(PROJECT["optional-dependencies"])
+    assert editable.extras == {"lab"} <= set(PROJECT["optional-dependencies"])
 
 
 def test_binder_looks_at_the_root():
     assert not (ROOT / "binder").exists()
     assert not (ROOT / ".binder").exists()
-    assert "kvmlab.warm_up()" in read("postBuild")
+    assert not (ROOT / "postBuild").exists()
 
 
 def test_workflow_runs_the_make_targets_on_the_oldest_and_newest_python():
@@ -107,11 +110,12 @@ def test_workflow_runs_the_make_targets_on_the_oldest_and_newest_python():
 
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("python", PYTHONS)
-def test_lock_covers_pyproject(python, platform):
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_covers_pyproject(lock, python, platform):
     where = {**PLATFORMS[platform], "python_version": python, "python_full_version": f"{python}.0"}
     where |= {"implementation_name": "cpython", "platform_python_implementation": "CPython"}
-    entries = locked()
-    for wanted in declared():
+    entries = locked(lock)
+    for wanted in declared(*LOCKS[lock]):
         found = [
             entry
             for entry, hashes in entries[canonicalize_name(wanted.name)]
@@ -123,8 +127,17 @@ def test_lock_covers_pyproject(python, platform):
         assert wanted.specifier.contains(pin.version), f"{wanted}: locked at {pin.version}; run `make lock`"
 
 
-def test_every_locked_package_has_hashes():
-    assert [name for name, entries in locked().items() if not all(hashes for _, hashes in entries)] == []
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_locked_package_has_hashes(lock):
+    assert [name for name, entries in locked(lock).items() if not all(hashes for _, hashes in entries)] == []
+
+
+def test_the_locks_agree_and_only_the_test_needs_a_compiler():
+    lab, test = locked("requirements.lock"), locked("requirements-test.lock")
+    pins = [{str(entry.specifier) for entry, _ in lock[name]} for lock in (lab, test) for name in lab]
+    assert pins[: len(lab)] == pins[len(lab) :]
+    assert "llvmlite" in test
+    assert "llvmlite" not in lab
 
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "TEACHING.md"])

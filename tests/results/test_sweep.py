@@ -49,7 +49,6 @@ class Backwards(Executor):
 
 @pytest.mark.parametrize("pool", [ThreadPoolExecutor, ProcessPoolExecutor, lambda _: Backwards()])
 def test_any_executor_and_any_order_give_the_same_table(swept, pool):
-    kl.warm_up()
     with pool(2) as executor:
         pd.testing.assert_frame_equal(kl.sweep(SHORT, GRID, executor, progress=False), swept)
 
@@ -155,7 +154,7 @@ def test_another_sweep_s_file_is_refused(tmp_path, scenario, grid, what):
 
 def test_another_version_s_file_is_refused(tmp_path, monkeypatch):
     kl.sweep(SHORT, {}, path=tmp_path / "s", progress=False)
-    monkeypatch.setattr(sweeps.execute, "source_digest", lambda *modules: "other")
+    monkeypatch.setattr(sweeps, "source_digest", lambda *modules: "other")
     with pytest.raises(ValueError, match="holds a sweep of another kvmlab version"):
         kl.sweep(SHORT, {}, path=tmp_path / "s", progress=False)
 
@@ -184,7 +183,6 @@ def kill_a_worker(path, cluster, killed):
 
 def test_a_cluster_that_loses_a_worker_loses_no_point(tmp_path):
     distributed = pytest.importorskip("distributed")
-    kl.warm_up()
     scenario = SHORT.replace(duration_s=5)
     grid = {"seed": range(40)}
     path, killed = tmp_path / "s", []

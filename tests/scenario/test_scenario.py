@@ -268,10 +268,6 @@ def test_a_share_is_between_0_and_1(share):
     assert repr(share) in str(caught.value)
 
 
-def test_warm_up_takes_nothing():
-    assert kl.warm_up() is None
-
-
 # --- what is filled in ------------------------------------------------------------------------------------------------
 
 

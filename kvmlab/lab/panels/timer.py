@@ -99,7 +99,7 @@ def timer_panel() -> Panel:
     controls: dict[str, AnyControl] = {
         "kernel": Choice("kernel", list(KERNELS), "v5.13"),
         "pcpu": Choice("the vCPU's pCPU is", PCPUS, "isolated"),
-        "vcpu_at_expiry": Choice("at expiry the vCPU is (in)", tuple(VCPU_STATES), "guest"),
+        "vcpu_at_expiry": Choice("at expiry the vCPU is (in)", VCPU_STATES, "guest"),
         "timer_mode": Choice("timer mode", TIMER_MODES, "tsc_deadline"),
         "pi_inject_timer": checkbox("pi_inject_timer", True),
         "apicv_active": checkbox("apicv_active", True),
