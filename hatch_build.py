@@ -14,7 +14,7 @@ class RulesHook(BuildHookInterface):  # type: ignore[type-arg]
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Write kvmlab/engine/rules.wasm, which git ignores, and have it packed."""
         sys.path.insert(0, self.root)
-        from kvmlab.engine.build import MODULE, build
+        from kvmlab.engine.build import MODULE, keep, translated
 
-        build()
+        keep(translated())
         build_data["artifacts"].append(MODULE.relative_to(self.root).as_posix())

@@ -144,6 +144,8 @@ def scenarios(
         spare = draw(st.integers(0, len(free) - vcpus))
         pool, free = tuple(free[: vcpus + spare]), free[vcpus + spare :]
         made.append(draw(guests(vcpus=vcpus, pcpus=pool, moving=moving)))
+    if draw(st.sampled_from([False, False, True])):
+        made = [replace(guest, pcpus=None) for guest in made]
     return kl.Scenario(
         on,
         tuple(made),

@@ -45,8 +45,8 @@ def function_numbers(parts: Iterable[Section]) -> dict[str, int]:
     return numbers
 
 
-def linked(object_file: bytes, exported: Iterable[str], notes: Mapping[str, str]) -> bytes:
-    """Return an object as a module that exports these functions; `notes` are kept in custom sections of those names."""
+def linked(object_file: bytes, exported: Iterable[str]) -> bytes:
+    """Return an object as a module that exports these functions."""
     parts = list(sections(object_file))
     numbers = function_numbers(parts)
     names = list(exported)
@@ -59,7 +59,6 @@ def linked(object_file: bytes, exported: Iterable[str], notes: Mapping[str, str]
             result.append(Section(EXPORT, leb128(len(names)) + entries))
         if part.number != CUSTOM:
             result.append(part)
-    result += [Section(CUSTOM, text(name) + note.encode()) for name, note in notes.items()]
     return written(result)
 
 
@@ -76,7 +75,6 @@ def assemble(
     tables: Mapping[str, Table] = TABLES,
     *,
     checked: bool = False,
-    notes: Mapping[str, str] | None = None,
 ) -> bytes:
     """Translate rules and all that they call into a WebAssembly module that exports them under their names.
 
@@ -90,4 +88,4 @@ def assemble(
     module.verify()
     passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=LEVEL))
     passes.getModulePassManager().run(module, passes)
-    return linked(machine.emit_object(module), [rule.__name__ for rule in rules], notes or {})
+    return linked(machine.emit_object(module), [rule.__name__ for rule in rules])

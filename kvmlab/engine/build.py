@@ -7,12 +7,14 @@ import os
 import tempfile
 from pathlib import Path
 
+from kvmlab.engine.sections import custom_section
+
 PACKAGE = Path(__file__).resolve().parents[1]
 MODULE = PACKAGE / "engine" / "rules.wasm"
 SOURCES = ("policy.py", "kernels.py", "model/*.py", "engine/layout.py", "engine/emit.py", "engine/assemble.py")
 """What the module depends on."""
-NOTE = "kvmlab rules"
-"""The custom section of the module that holds `source_digest` of what it was made of."""
+SIGNATURE = "kvmlab rules"
+"""The custom section that ends the module: what it was made of, and a digest of what it is."""
 
 
 def source_digest(*others: str) -> str:
@@ -21,8 +23,19 @@ def source_digest(*others: str) -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 
-def build(path: Path = MODULE, *, checked: bool = False) -> bytes:
-    """Translate the rules, write the module to `path`, whole or not at all, and return it. Needs llvmlite.
+def signed(body: bytes) -> bytes:
+    """Return a module with a last section that says of which rules it is, and whether it is undamaged."""
+    said = f"{source_digest()} {hashlib.sha256(body).hexdigest()}"
+    return body + custom_section(SIGNATURE, said)
+
+
+def is_of_these_rules(module: bytes) -> bool:
+    """Return True if the module was made of the rules as they stand, and is as it was made."""
+    return module == signed(module[: -len(signed(b""))])
+
+
+def translated(*, checked: bool = False) -> bytes:
+    """Translate the rules into a module. Needs llvmlite; raises Untranslatable.
 
     `checked`: the module traps where a rule leaves what could be translated exactly.
     """
@@ -32,9 +45,12 @@ def build(path: Path = MODULE, *, checked: bool = False) -> bytes:
     from kvmlab.model.start import plan, prepare
 
     rules = (plan, prepare, run, arm_one_timer, follow_one_timer)
-    module = assemble(rules, checked=checked, notes={NOTE: source_digest()})
+    return signed(assemble(rules, checked=checked))
+
+
+def keep(module: bytes, path: Path = MODULE) -> None:
+    """Write the module to `path`, whole or not at all. Raises OSError."""
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
         file.write(module)
     os.chmod(file.name, 0o644)
     os.replace(file.name, path)
-    return module

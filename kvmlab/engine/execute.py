@@ -6,6 +6,7 @@ not say ``python``. Where the rules were edited it is made again if llvmlite is 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import os
@@ -20,20 +21,27 @@ if TYPE_CHECKING:
     from kvmlab.engine.wasm import WasmMachine
 
 
-def no_module(why: str) -> None:
-    """Tell the reader why runs are slow."""
+def no_module(why: str) -> bytes | None:
+    """Tell the reader why runs are slow; return None."""
     print(f"kvmlab: {why}; runs take about 200 times as long in plain Python.", file=sys.stderr)
+    return None
 
 
 def stored_module() -> bytes | None:
-    """Return the module on the disk if it was made of the rules as they stand."""
-    from kvmlab.engine.sections import note
-
+    """Return the module on the disk if it is undamaged and was made of the rules as they stand."""
     try:
         module = build.MODULE.read_bytes()
-        return module if note(module, build.NOTE) == build.source_digest() else None
-    except (OSError, ValueError):
+    except OSError:
         return None
+    return module if build.is_of_these_rules(module) else None
+
+
+def new_module() -> bytes:
+    """Translate the rules, and keep the module for the next time where that is possible."""
+    module = build.translated()
+    with contextlib.suppress(OSError):
+        build.keep(module)
+    return module
 
 
 @functools.cache
@@ -42,25 +50,16 @@ def module() -> bytes | None:
     if os.environ.get("KVMLAB_ENGINE") == "python":
         return None
     if importlib.util.find_spec("wasmtime") is None:
-        no_module("wasmtime is not installed")
-        return None
+        return no_module("wasmtime is not installed")
     found = stored_module()
     if found is None and importlib.util.find_spec("llvmlite") is None:
-        no_module("the compiled rules are missing or not of these rules, and llvmlite is not installed")
-        return None
+        return no_module("there is no module of these rules, and no llvmlite to make one")
+    from kvmlab.engine.wasm import usable
+
     try:
-        return usable(found or build.build())
+        return usable(found or new_module())
     except Exception as error:  # whatever lies on the disk or goes wrong there: plain Python has the same result
-        no_module(f"the rules could not be compiled ({type(error).__name__}: {error})")
-        return None
-
-
-def usable(module: bytes) -> bytes:
-    """Return the module if wasmtime takes it."""
-    from kvmlab.engine.wasm import loaded
-
-    loaded(module)
-    return module
+        return no_module(f"the rules could not be compiled ({type(error).__name__}: {error})")
 
 
 def machine(scenario: Scenario, *, plain: bool | None = None) -> PlainMachine | WasmMachine:

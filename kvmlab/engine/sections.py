@@ -75,9 +75,6 @@ def text(name: str) -> bytes:
     return leb128(len(name.encode())) + name.encode()
 
 
-def note(module: bytes, name: str) -> str | None:
-    """Return the text of a module's custom section of this name; None if it has none."""
-    for number, content in sections(module):
-        if number == CUSTOM and content.startswith(text(name)):
-            return content[len(text(name)) :].decode()
-    return None
+def custom_section(name: str, content: str) -> bytes:
+    """Return a section that is passed over when the module runs."""
+    return written([Section(CUSTOM, text(name) + content.encode())])[len(MAGIC) :]

@@ -30,6 +30,14 @@ def loaded(module: bytes) -> wasmtime.Module:
     return wasmtime.Module(engine(), module)
 
 
+def usable(module: bytes) -> bytes:
+    """Return the module if wasmtime takes it and it is one of rules; raises an error if not."""
+    names = {export.name for export in loaded(module).exports}
+    if not {"plan", "prepare", "run"} <= names:
+        raise ValueError(f"it exports {sorted(names)}")
+    return module
+
+
 class WasmMachine:
     """A machine whose tables lie in the memory of a WebAssembly module: the words, the given tables, the others."""
 
