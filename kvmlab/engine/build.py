@@ -11,7 +11,7 @@ from kvmlab.engine.sections import custom_section
 
 PACKAGE = Path(__file__).resolve().parents[1]
 MODULE = PACKAGE / "engine" / "rules.wasm"
-SOURCES = ("policy.py", "kernels.py", "model/*.py", "engine/layout.py", "engine/emit.py", "engine/assemble.py")
+SOURCES = ("policy.py", "kernels.py", "model/*.py", "engine/layout.py", "engine/emit/*.py", "engine/assemble.py")
 """What the module depends on."""
 SIGNATURE = "kvmlab rules"
 """The custom section that ends the module: what it was made of, and a digest of what it is."""

@@ -139,7 +139,7 @@ def good_bytes():
 
 def test_the_digest_is_of_the_rules(tmp_path, monkeypatch):
     sources = {path.relative_to(build.PACKAGE) for pattern in build.SOURCES for path in build.PACKAGE.glob(pattern)}
-    assert {"lapic.py", "records.py", "kernels.py", "policy.py", "emit.py", "layout.py"} <= {
+    assert {"lapic.py", "records.py", "kernels.py", "policy.py", "statements.py", "layout.py"} <= {
         path.name for path in sources
     }
     for path in sources:
