@@ -201,6 +201,26 @@ def curve(function: Callable[..., Any] | None, runs: int) -> None:
         print(f"{n:>6}{per:>11.0f}{per / np.log2(n):>10.1f}{theirs:>13.0f}", flush=True)
 
 
+START = """
+import time
+begin = time.perf_counter()
+import kvmlab as kl
+imported = time.perf_counter()
+kl.simulate(kl.Scenario(kl.Host(), kl.Guest(), duration_s=0.001))
+print(imported - begin, time.perf_counter() - imported)
+"""
+
+
+def starts(runs: int) -> None:
+    """Print how long a new Python takes to import kvmlab, and then to the end of its first run: wall time, the best."""
+    times = []
+    for _ in range(runs):
+        done = subprocess.run([sys.executable, "-c", START], capture_output=True, text=True, check=True)
+        times.append([float(text) for text in done.stdout.split()])
+    imported, first = (min(column) for column in zip(*times, strict=True))
+    print(f"\nimport kvmlab {1e3 * imported:.0f} ms; the first run after it {1e3 * first:.0f} ms")
+
+
 def resident_mib() -> float:
     """Memory this process holds now, MiB."""
     import psutil
@@ -240,6 +260,7 @@ def main() -> None:
         compare_engines(function, options.runs, options.large)
         curve(function, options.runs)
     compare_pythons(options.runs)
+    starts(3 * options.runs)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import itertools
 import linecache
+import re
 
 from hypothesis import strategies as st
 
@@ -157,3 +158,37 @@ class Limits(ast.NodeTransformer):
         if type(node.value) is not int:
             return node
         return ast.Call(ast.Name("LimitedInt", ast.Load()), [node], [])
+
+
+MUTATIONS = (
+    (r"\b(int|bool|float)\(", "("),
+    (r"(?<=[ (])\d+(?=[ ),])", "True"),
+    (r"(?<=[ (])\d+(?=[ ),])", "1.5"),
+    (r"(?<=[ (])\d+(?=[ ),])", "z"),
+    (r" [-+*&] ", " / "),
+    (r" [-+*&] ", " and "),
+    (r" (<|>|==|!=) ", " or "),
+    (r" (<|>|==|!=) ", " + "),
+    (r"\b[xyz] = ", "m.one.flag = "),
+    (r"\bx\b", "y"),
+    (r"m\.one\b", "m.entries"),
+    (r"\.(whole|word|flag)\b", ".real"),
+    (r"min\(", "max("),
+    (r"\babs\(", "half("),
+)
+"""What may make another program of one, most often one that is no rule."""
+
+
+@st.composite
+def mutated(draw):
+    """A rule that hypothesis wrote, with one to three changes. Loops are left alone: they have to end."""
+    lines = draw(rules()).text.splitlines()
+    first = lines.index("def rule(m: Machine, a: int, b: int) -> int:") + 1
+    free = [i for i in range(first, len(lines)) if not re.match(r"\s*(while|for|n\d|break|else)", lines[i])]
+    for _ in range(draw(st.integers(1, 3))):
+        pattern, replacement = draw(st.sampled_from(MUTATIONS))
+        places = [(i, match.span()) for i in free for match in re.finditer(pattern, lines[i])]
+        if places:
+            i, (start, end) = draw(st.sampled_from(places))
+            lines[i] = lines[i][:start] + replacement + lines[i][end:]
+    return compiled("\n".join(lines) + "\n", "rule")

@@ -11,7 +11,7 @@ from hypothesis import example, given, strategies as st
 from kvmlab.model.names import Exit
 from kvmlab.model.records import Machine
 from kvmlab.model.schedule import cold
-from tests.engine.generated import compiled as rule_of, rules
+from tests.engine.generated import compiled as rule_of, mutated, rules
 from tests.strategies import few
 
 pytest.importorskip("llvmlite", reason="llvmlite is not installed: there is no translator to test")
@@ -71,6 +71,18 @@ def test_an_unchecked_module_is_the_same_within_the_limits(rule, start, rows, a,
     expected = limited_python(rule, start, rows, a, b)
     if expected is not Limit:
         assert translated(Translated(rule), start, rows, a, b) == expected, rule.text
+
+
+@given(mutated(), numbers, entries, st.lists(st.tuples(words, words), min_size=3, max_size=3))
+@few(250)
+def test_what_is_no_rule_is_refused_or_means_what_python_means(rule, start, rows, arguments):
+    """A variable without a value, a bool for an int, a float for a bool: nothing gets through as something else."""
+    try:
+        module = Translated(rule, checked=True)
+    except Untranslatable:
+        return
+    for a, b in arguments:
+        assert translated(module, start, rows, a, b) == limited_python(rule, start, rows, a, b), rule.text
 
 
 # --- rules by hand ----------------------------------------------------------------------------------------------------

@@ -21,6 +21,9 @@ SCENARIO = kl.Scenario(kl.Host(), kl.Guest(vcpus=2), duration_s=0.01)
 HAS_LLVMLITE = importlib.util.find_spec("llvmlite") is not None
 wasm = pytest.importorskip("kvmlab.engine.wasm", reason="wasmtime is not installed")
 
+GOOD = execute.module()
+assert GOOD is not None, "these tests need the module: llvmlite makes it, and so does installing kvmlab"
+
 
 @pytest.fixture
 def module_at(tmp_path, monkeypatch):
@@ -41,12 +44,6 @@ def without_llvmlite(monkeypatch):
 
 def exits(run):
     return run.machine.exits["sum_ns"].tolist()
-
-
-def good_module():
-    module = execute.module()
-    assert module is not None
-    return module
 
 
 @given(scenarios())
@@ -121,7 +118,7 @@ def test_a_module_that_cannot_be_kept_still_runs(module_at, monkeypatch):
 
 def test_edited_rules_are_noticed(module_at, without_llvmlite, monkeypatch, capsys):
     expected = exits(kl.simulate(SCENARIO, plain=True))
-    module_at.write_bytes(good_bytes())
+    module_at.write_bytes(GOOD)
     assert not isinstance(execute.machine(SCENARIO), PlainMachine)
     execute.module.cache_clear()
     monkeypatch.setattr(build, "source_digest", lambda *_: "of other rules")
@@ -130,11 +127,6 @@ def test_edited_rules_are_noticed(module_at, without_llvmlite, monkeypatch, caps
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "no module of these rules" in said
-
-
-def good_bytes():
-    """The module of the checkout, whatever the fixtures say."""
-    return (build.PACKAGE / "engine" / "rules.wasm").read_bytes()
 
 
 def test_the_digest_is_of_the_rules(tmp_path, monkeypatch):
@@ -177,7 +169,7 @@ DAMAGES = {
 def test_a_damaged_module_is_noticed(module_at, without_llvmlite, damage, capsys):
     expected = exits(kl.simulate(SCENARIO, plain=True))
     for seed in range(12):
-        module_at.write_bytes(DAMAGES[damage](good_bytes(), random.Random(seed)))
+        module_at.write_bytes(DAMAGES[damage](GOOD, random.Random(seed)))
         execute.module.cache_clear()
         assert execute.module() is None
         assert capsys.readouterr().err.startswith("kvmlab: ")
@@ -194,7 +186,7 @@ def test_a_stray_index_ends_the_run_and_not_the_interpreter():
     given_tables = setup.given(SCENARIO)
     given_tables["pools"] = given_tables["pools"] + (1 << 24)
     with pytest.raises(Exception, match=r"out of bounds|trap"):
-        wasm.WasmMachine(given_tables, good_module())
+        wasm.WasmMachine(given_tables, GOOD)
 
 
 def test_without_wasmtime_plain_python_runs_and_says_so():
