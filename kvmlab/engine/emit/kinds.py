@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from types import FunctionType
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from llvmlite import ir
@@ -78,3 +79,22 @@ class Signature(NamedTuple):
     function: Any
     parameters: Sequence[Kind]
     result: Kind
+
+
+class Home(Protocol):
+    """The program that a rule on its way belongs to."""
+
+    tables: Mapping[str, Kind]
+    """The tables of the machine, in its order."""
+    checked: bool
+    """Whether it traps where a rule leaves what could be translated exactly."""
+    module: ir.Module
+
+    def signature(self, rule: FunctionType, given: tuple[Kind, ...]) -> Signature:
+        """Return the rule for what it is given."""
+
+    def alias_tag(self, name: str) -> Any:
+        """Return LLVM's mark for a place of this name."""
+
+    def intrinsic(self, name: str, result: ir.Type, *parameters: ir.Type) -> Any:
+        """Return one of LLVM's own functions."""

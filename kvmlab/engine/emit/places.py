@@ -7,7 +7,7 @@ import builtins
 import math
 from enum import EnumMeta
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from llvmlite import ir
 
@@ -23,6 +23,7 @@ from kvmlab.engine.emit.kinds import (
     NOTHING,
     TRUTH,
     WORD,
+    Home,
     Kind,
     Place,
     Signature,
@@ -30,14 +31,11 @@ from kvmlab.engine.emit.kinds import (
     Value,
 )
 
-if TYPE_CHECKING:
-    from kvmlab.engine.emit.program import Program
-
 
 class Places(Arithmetic, ast.NodeVisitor):
     """One rule on its way: what it keeps, and where."""
 
-    def __init__(self, program: Program, rule: FunctionType, signature: Signature) -> None:
+    def __init__(self, program: Home, rule: FunctionType, signature: Signature) -> None:
         self.program, self.rule, self.signature = program, rule, signature
         self.checked = program.checked
         self.builder = ir.IRBuilder(signature.function.append_basic_block())

@@ -27,7 +27,7 @@ class Program:
         self, exported: Iterable[Callable[..., Any]], tables: Mapping[str, Table], *, checked: bool = False
     ) -> None:
         self.module = ir.Module("kvmlab")
-        self.tables = {name: Kind("table", table) for name, table in tables.items()}
+        self.tables: Mapping[str, Kind] = {name: Kind("table", table) for name, table in tables.items()}
         self.checked = checked
         self.signatures: dict[tuple[FunctionType, tuple[Kind, ...]], Signature] = {}
         self.untranslated: list[Translation] = []

@@ -9,19 +9,16 @@ import operator
 import textwrap
 from collections.abc import Callable, Iterable
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from kvmlab.engine.emit.builtins import Builtins
-from kvmlab.engine.emit.kinds import ANNOTATIONS, INT, NOTHING, WORD, Signature, Value
-
-if TYPE_CHECKING:
-    from kvmlab.engine.emit.program import Program
+from kvmlab.engine.emit.kinds import ANNOTATIONS, INT, NOTHING, WORD, Home, Signature, Value
 
 
 class Translation(Builtins):
     """One rule on its way, as a whole."""
 
-    def __init__(self, program: Program, rule: FunctionType, signature: Signature) -> None:
+    def __init__(self, program: Home, rule: FunctionType, signature: Signature) -> None:
         super().__init__(program, rule, signature)
         self.loop_ends: list[Any] = []
 
