@@ -36,7 +36,7 @@ def read(name):
 
 
 def locked(name):
-    """A lock: name -> its entries, each a requirement and the hashes that follow it."""
+    """Return a lock: name -> its entries, each a requirement and the hashes that follow it."""
     entries = defaultdict(list)
     for entry in re.split(r"\n(?=[a-z0-9])", re.sub(r"^ *#.*\n", "", read(name), flags=re.M)):
         line, *hashes = entry.replace("\\\n", "").split("--hash=")
@@ -46,7 +46,7 @@ def locked(name):
 
 
 def declared(*extras):
-    """What pyproject.toml asks for with these extras and to set up, the project's own name aside."""
+    """Return what pyproject.toml asks for with these extras and to set up, the project's own name aside."""
     wanted = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][name] for name in extras)]
     wanted += PYPROJECT["dependency-groups"].values()
     requirements = [Requirement(text) for group in wanted for text in group]
@@ -193,7 +193,7 @@ def test_no_file_names_a_machine():
 
 
 def tracked_texts():
-    """Name and text of every file git knows or would add."""
+    """Yield name and text of every file that git knows or would add."""
     if not shutil.which("git") or not (ROOT / ".git").exists():
         pytest.skip("not a git clone")
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
