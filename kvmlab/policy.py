@@ -76,7 +76,7 @@ def find(name: str) -> Policy:
 
 
 def can_use_hv_timer(facts: VcpuFacts, can_post: bool, hv_timer: bool = True) -> bool:
-    """Tell whether the VMX preemption timer may serve this vCPU: kvm_can_use_hv_timer().
+    """Return True if the VMX preemption timer may serve this vCPU: kvm_can_use_hv_timer().
 
     `hv_timer`: the vendor code has a set_hv_timer operation (Intel with kvm_intel.preemption_timer on; AMD has none).
     Up to v5.3 the same refusals sit in vmx_set_hv_timer(), with the same outcome.
@@ -85,18 +85,21 @@ def can_use_hv_timer(facts: VcpuFacts, can_post: bool, hv_timer: bool = True) ->
 
 
 def every_input() -> Iterator[VcpuFacts]:
-    """All 32 combinations, in the order of `index`: bit 0 is pi_inject_timer, bit 4 is hlt_in_guest."""
+    """Yield all 32 combinations, in the order of `index`: bit 0 is pi_inject_timer, bit 4 is hlt_in_guest."""
     for bits in itertools.product((False, True), repeat=5):
         yield VcpuFacts(*reversed(bits))
 
 
 def index(facts: VcpuFacts) -> int:
-    """Position of `facts` in a policy's table (0 to 31)."""
+    """Return the position of `facts` in a policy's table (0 to 31)."""
     return sum(1 << i for i, fact in enumerate(facts) if fact)
 
 
 def ask(policy: Policy, facts: VcpuFacts) -> bool:
-    """Call a policy that may be a reader's own; ValueError says what was asked when it fails or answers no boolean."""
+    """Return the answer of a policy that may be a reader's own.
+
+    Raises ValueError that says what was asked if the policy fails, or answers something else than a boolean.
+    """
     name = getattr(policy, "__name__", repr(policy))
     try:
         answer = policy(facts)
@@ -181,7 +184,7 @@ def _as_c(node: ast.expr, argument: str) -> str:
 
 
 def truth_table(policy: Policy) -> pd.DataFrame:
-    """All 32 inputs and what follows, as booleans, with the kernel's words as columns.
+    """Return all 32 inputs and what follows from them, as booleans, with the kernel's words as columns.
 
     Columns: the five facts, ``can_post_timer_interrupt`` and, for a host that has the preemption timer,
     ``can_use_hv_timer``.
@@ -201,7 +204,7 @@ def truth_table(policy: Policy) -> pd.DataFrame:
 
 
 def differences(policy_a: Policy, policy_b: Policy) -> pd.DataFrame:
-    """The inputs on which two policies differ: the five facts, and both answers for either policy.
+    """Return the inputs on which two policies differ: the five facts, and both answers for either policy.
 
     Columns: the five facts, ``can_post_timer_interrupt_a``, ``..._b``, ``can_use_hv_timer_a``, ``..._b`` (booleans).
     """

@@ -23,7 +23,7 @@ LESSON_LINK = re.compile(r"\]\((\d\d_\w+)\.ipynb(#[^)]*)?\)")
 
 
 class FoldSolutions(Preprocessor):
-    """A solution is code nobody runs on a page: show it as text that unfolds."""
+    """Shows a solution, which nobody runs on a page, as text that unfolds."""
 
     def preprocess_cell(self, cell: Any, resources: Any, index: int) -> tuple[Any, Any]:
         """Turn a code cell tagged `solution` into a folded text."""
@@ -34,7 +34,7 @@ class FoldSolutions(Preprocessor):
 
 
 class LinkPages(Preprocessor):
-    """Links between lessons lead to the pages."""
+    """Makes links between lessons lead to the pages."""
 
     def preprocess_cell(self, cell: Any, resources: Any, index: int) -> tuple[Any, Any]:
         """Turn links to notebooks into links to pages."""
@@ -53,7 +53,7 @@ def student(lesson: Path, folder: Path) -> Path:
 
 
 def page_exporter() -> HTMLExporter:
-    """Everything a page needs is in it; nothing is asked for elsewhere."""
+    """Return an exporter whose pages contain all they need, and load nothing from elsewhere."""
     exporter = HTMLExporter(template_name="lab", exclude_input_prompt=True, exclude_output_prompt=True)
     for script in ("mathjax_url", "require_js_url", "jquery_url", "mermaid_js_url", "widget_renderer_url"):
         setattr(exporter, script, "")

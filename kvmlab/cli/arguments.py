@@ -32,7 +32,7 @@ examples:
   kvmlab compare mine.toml --json
 """
 EXPLAIN_HELP = """\
-Tells the story of each timer in a listing of kvm and hrtimer events (tracefs, perf script, trace-cmd report), or what a
+Shows the story of each timer in a listing of kvm and hrtimer events (tracefs, perf script, trace-cmd report), or what a
 table of perf kvm stat shows: what was armed, where it fired, what it cost, and like which policy the kernel behaves.
 
 examples:
@@ -41,7 +41,7 @@ examples:
   perf script | kvmlab explain - --json
 """
 WHAT_IF_HELP = """\
-Fits workload and costs to a trace or table, and tells what each revision of the policy would do on that host.
+Fits workload and costs to a trace or table, and estimates what each revision of the policy would do there.
 
 examples:
   kvmlab what-if perf-kvm-stat.txt

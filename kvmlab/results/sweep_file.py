@@ -18,7 +18,7 @@ import numpy as np
 from kvmlab import policy
 
 Result = dict[str, Any]
-"""What a point came to: `Run.summary`; also a line of the file."""
+"""The outcome of a point: `Run.summary`; also a line of the file."""
 FORMAT = 1
 DIFFERENCES = (("scenario", "another scenario"), ("grid", "another grid"), ("model", "another kvmlab version"))
 """Fields of a header that have to agree, and what a sweep is that differs in one."""

@@ -94,7 +94,7 @@ class Guest:
         checks.check_fields(self)
         checks.instance("workload", self.workload, Workload)
         if self.pcpus is not None and len(self.pcpus) < self.vcpus:
-            raise ValueError(f"vcpus: {self.vcpus} do not fit on pcpus {self.pcpus}; allowed: one vCPU a pCPU")
+            raise ValueError(f"vcpus: {self.vcpus} do not fit on pcpus {self.pcpus}; allowed: one vCPU per pCPU")
 
     @property
     def pool_size(self) -> int:

@@ -139,7 +139,7 @@ def implied_totals(row: PublishedRow, rounding: float = 0.005) -> ImpliedTotals:
     for field in ("samples_pct", "time_pct", "avg_us"):
         value = getattr(row, field)
         if not rounding < value < 100 - rounding:
-            raise ValueError(f"{field}: {value!r} tells no totals; allowed: above {rounding}, below {100 - rounding}")
+            raise ValueError(f"{field}: {value!r} implies no totals; allowed: above {rounding}, below {100 - rounding}")
     printed = (row.samples_pct, row.time_pct, row.avg_us)
     corners = itertools.product(*((x - rounding, x + rounding) for x in printed))
     totals, *possible = (_totals(row.samples, *point) for point in (printed, *corners))

@@ -101,7 +101,7 @@ def place(host: Host, guests: tuple[Guest, ...]) -> tuple[tuple[int, ...], ...]:
     """Return the pCPUs of each guest; ValueError if the guests don't fit on the host."""
     wanted = sum(guest.vcpus for guest in guests)
     if wanted > host.pcpus:
-        raise ValueError(f"vcpus: {wanted} in all do not fit on {host.pcpus} pCPUs; allowed: at most one vCPU a pCPU")
+        raise ValueError(f"vcpus: {wanted} in all do not fit on {host.pcpus} pCPUs; allowed: at most one vCPU per pCPU")
     taken: set[int] = set()
     for guest in guests:
         if guest.pcpus is not None:

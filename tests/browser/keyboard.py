@@ -34,7 +34,7 @@ BACK = {
 
 
 def panel_of(page: Page, number: int):
-    """The panel in the notebook's code cell of that number, scrolled into view and drawn."""
+    """Return the panel in the notebook's code cell of that number, scrolled into view and drawn."""
     cell = page.locator(f".jp-Notebook-cell[data-windowed-list-index='{number}']")
     page.evaluate("n => jupyterapp.shell.currentWidget.content.scrollToItem(n, 'start')", number)
     cell.locator(".kvmlab-screen").wait_for()
@@ -42,17 +42,17 @@ def panel_of(page: Page, number: int):
 
 
 def state(panel):
-    """The screen when it has come to rest: serial, error, sentence."""
+    """Return the screen when it has come to rest: serial, error, sentence."""
     return panel.locator(".kvmlab-screen").evaluate(SETTLED)
 
 
 def moved(panel, serial):
-    """The screen after the next update: serial, error, sentence."""
+    """Return the screen after the next update: serial, error, sentence."""
     return panel.locator(".kvmlab-screen").evaluate(MOVED, serial)
 
 
 def picture(panel):
-    """What the panel shows."""
+    """Return what the panel shows."""
     return panel.locator(".kvmlab-picture").evaluate("p => p.querySelector('img')?.src ?? p.innerHTML")
 
 
@@ -65,7 +65,7 @@ def press(page, control):
 
 
 def move_key(control):
-    """An arrow key that has somewhere to go."""
+    """Return an arrow key that has somewhere to go."""
     at_end = "c => c.value === c.max || c.selectedIndex === c.length - 1"
     if control.evaluate("c => c.tagName") == "SELECT":
         return "ArrowUp" if control.evaluate("c => c.selectedIndex === c.length - 1") else "ArrowDown"

@@ -28,13 +28,13 @@ class Lab(NamedTuple):
     root: Path
 
     def page(self, notebook: str) -> str:
-        """Address of a notebook, in a workspace of its own so that nothing else is open beside it."""
+        """Return the address of a notebook, in a workspace of its own so that nothing else is open beside it."""
         return f"{self.url}/lab/workspaces/{Path(notebook).stem}/tree/{notebook}?token={self.token}"
 
 
 @contextmanager
 def running_lab(home: Path) -> Iterator[Lab]:
-    """JupyterLab on a free loopback port over a copy of notebooks/; settings and progress of its own in `home`."""
+    """Run JupyterLab on a free loopback port over a copy of notebooks/, with settings of its own in `home`."""
     lab = Lab(f"http://127.0.0.1:{free_port()}", secrets.token_hex(16), home / "notebooks")
     shutil.copytree(NOTEBOOKS, lab.root, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     no_news = home / "config/lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
@@ -60,7 +60,7 @@ def running_lab(home: Path) -> Iterator[Lab]:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on."""
+    """Return a loopback port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

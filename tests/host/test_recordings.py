@@ -66,7 +66,7 @@ def test_another_policy_would_not_predict_them(other):
 
 
 def policy_matters(row, other):
-    """Whether the other policy answers differently for this vCPU."""
+    """Return True if the other policy answers differently for this vCPU."""
     facts = policy.VcpuFacts(
         *(row[name] == "1" for name in ("pi_inject_timer", "apicv")),
         row["nohz_full"] == "0" or row["pcpu"] == "0",

@@ -15,7 +15,9 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
+import kvmlab
 from tests.places import ROOT
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -34,7 +36,7 @@ def read(name):
 
 
 def locked(name):
-    """A lock: name -> its entries, each a requirement and the hashes that follow it."""
+    """Return a lock: name -> its entries, each a requirement and the hashes that follow it."""
     entries = defaultdict(list)
     for entry in re.split(r"\n(?=[a-z0-9])", re.sub(r"^ *#.*\n", "", read(name), flags=re.M)):
         line, *hashes = entry.replace("\\\n", "").split("--hash=")
@@ -44,7 +46,7 @@ def locked(name):
 
 
 def declared(*extras):
-    """What pyproject.toml asks for with these extras and to set up, the project's own name aside."""
+    """Return what pyproject.toml asks for with these extras and to set up, the project's own name aside."""
     wanted = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][name] for name in extras)]
     wanted += PYPROJECT["dependency-groups"].values()
     requirements = [Requirement(text) for group in wanted for text in group]
@@ -63,7 +65,7 @@ def test_readme_badge_opens_the_first_lesson_of_this_repository():
 
 def test_every_repository_address_is_the_one_in_pyproject():
     name = REPOSITORY.rpartition("/")[2]
-    for file in ("README.md", "CONTRIBUTING.md", "CITATION.cff"):
+    for file in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff"):
         for address in re.findall(rf"https://github\.com/[\w.-]+/{name}\b", read(file)):
             assert address == REPOSITORY, file
 
@@ -74,6 +76,25 @@ def test_citation_agrees():
     assert citation["license"] == PROJECT["license"]
     assert citation["repository-code"] == REPOSITORY
     assert citation["title"].startswith(PROJECT["name"])
+
+
+def test_changelog_agrees():
+    """Unreleased changes come first, if there are any, then the version of pyproject.toml, then older ones."""
+    headings = re.findall(r"^## (.+)$", read("CHANGELOG.md"), flags=re.M)
+    assert headings
+    released = [re.fullmatch(r"(\d+\.\d+\.\d+) - (\d{4}-\d\d-\d\d)", text) for text in headings if text != "Unreleased"]
+    assert all(released), headings
+    assert "Unreleased" not in headings[1:]
+    versions = [Version(match[1]) for match in released]
+    assert str(versions[0]) == PROJECT["version"]
+    assert versions == sorted(set(versions), reverse=True)
+    days = [match[2] for match in released]
+    assert days == sorted(days, reverse=True)
+    assert days[0] == yaml.safe_load(read("CITATION.cff"))["date-released"]
+
+
+def test_the_package_says_its_version():
+    assert kvmlab.__version__ == PROJECT["version"]
 
 
 def test_binder_environment_is_a_thin_layer_over_pyproject():
@@ -140,7 +161,7 @@ def test_the_locks_agree_and_only_the_test_needs_a_compiler():
     assert "llvmlite" not in lab
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "TEACHING.md"])
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "TEACHING.md", "CHANGELOG.md"])
 def test_commands_in_documents_are_makefile_targets(document):
     commands = re.findall(r"(?:^|`)make (?:[A-Z]+=\S+ )*([a-z]+)", read(document), flags=re.M)
     rules = re.findall(r"^([a-z ]+):", read("Makefile"), flags=re.M)
@@ -172,7 +193,7 @@ def test_no_file_names_a_machine():
 
 
 def tracked_texts():
-    """Name and text of every file git knows or would add."""
+    """Yield name and text of every file that git knows or would add."""
     if not shutil.which("git") or not (ROOT / ".git").exists():
         pytest.skip("not a git clone")
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]

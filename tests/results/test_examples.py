@@ -29,4 +29,4 @@ def test_public_functions_and_classes_have_one():
     here = [each for each in public if getattr(each, "__module__", "") in MODULES]
     assert len(here) > 15
     without = {each.__name__ for each in here if ">>> " not in (each.__doc__ or "")}
-    assert without <= {"warm_up"}
+    assert without == set()

@@ -51,7 +51,7 @@ class Evidence:
             self.left[timer.pcpu, int(timer.fired_cpu or 0)] += 1
 
     def observations(self) -> list[Observation]:
-        """Return the answers; a kick where others were posted is a race with an exit, and tells nothing."""
+        """Return the answers; a kick where others were posted is a race with an exit, and shows nothing."""
         found = []
         for (pid, cpu, question, answer), count in self.answers.items():
             if question == "can_post_timer_interrupt" and not answer and self.answers[pid, cpu, question, True]:

@@ -128,7 +128,7 @@ class Explanation:
 
     @property
     def seconds(self) -> float | None:
-        """How long the recording is; None for a table, which does not say."""
+        """How long the recording is; None for a table, which does not contain that."""
         return None if self.table is not None else self._tracker.length_ns / 1e9
 
     @property

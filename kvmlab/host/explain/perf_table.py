@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SOME_VCPU = "some vCPU"
-"""Whom observations and facts are of: a table tells no vCPU from another."""
+"""Whom observations and facts are of: a table does not distinguish vCPUs."""
 FEW_WRITES = 100
 """From fewer writes nothing is concluded."""
 MOST = 0.5

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MORE_THAN_TICKS_HZ = 2000
 """More hrtimers per second than a CPU's tick makes (CONFIG_HZ is 1000 at most)."""
 RATE_HZ = Interval(1000.0, 100.0, 4000.0)
-"""Timers per vCPU and second where a table does not say how long it took."""
+"""Timers per vCPU and second where a table does not contain how long it took."""
 WRITES, IRQS, HALTS, PREEMPTION = "writes", "interrupts", "halts", "PREEMPTION_TIMER"
 """Kinds of exits that are counted together, and apart from all others."""
 MSR_TITLE = "MSR Access"
