@@ -6,11 +6,12 @@ A guest has one LAPIC timer a vCPU and programs it for the nearest thing it wait
 from __future__ import annotations
 
 from kvmlab.model.draws import HIST_BINS, cost, exponential, histogram_bin
-from kvmlab.model.lapic import arm_takes_fastpath, start_apic_timer
+from kvmlab.model.hrtimer import next_multiple
+from kvmlab.model.lapic import start_apic_timer
 from kvmlab.model.names import NEVER, Cost, Exit, Handler, Lane, State, Stream, TimerMode, Trace, Wait
 from kvmlab.model.records import Machine
 from kvmlab.model.schedule import schedule, trace_step
-from kvmlab.model.vmexit import consume, kvm_exit
+from kvmlab.model.vmexit import arm_takes_fastpath, consume, kvm_exit
 
 PLE_WINDOW_GROW = 2
 """kvm_intel's ple_window doubles at each PAUSE exit (KVM_DEFAULT_PLE_WINDOW_GROW, arch/x86/kvm/x86.h)."""
@@ -34,11 +35,6 @@ def sleeps(m: Machine, v: int) -> bool:
     """Return True if the guest waits by an instruction that needs an interrupt to end (HLT or MWAIT)."""
     wait = m.guests[m.vcpus[v].guest].wait
     return wait in (Wait.HLT, Wait.MWAIT)
-
-
-def next_multiple(last: int, period: int, now: int) -> int:
-    """The first of last + period, last + 2 * period, ... after `now`."""
-    return last + ((max(0, now - last)) // period + 1) * period
 
 
 def wanted_deadline(m: Machine, v: int) -> int:

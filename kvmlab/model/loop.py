@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from kvmlab.model.guest_os import guest_acts
-from kvmlab.model.interrupts import hrtimer_interrupt, hv_timer_expires, ipi_arrives, post_arrives
+from kvmlab.model.interrupts import handle_preemption_timer, hrtimer_interrupt, ipi_arrives
 from kvmlab.model.names import LANE_BITS, NONE, Lane, State
 from kvmlab.model.outside import outside_event, work_arrives
 from kvmlab.model.records import Machine
 from kvmlab.model.schedule import clear
 from kvmlab.model.start import start
 from kvmlab.model.vcpu import vcpu_runs
+from kvmlab.model.vmx import vmx_deliver_posted_interrupt
 
 
 def handle(m: Machine, kind: int, owner: int, now: int) -> None:
-    """One event."""
+    """Handle one event of a lane (`Lane`), of the vCPU or pCPU `owner`."""
     if kind >= Lane.PCPU:
         hrtimer_interrupt(m, owner, now)
     elif kind == Lane.VCPU:
@@ -22,11 +23,11 @@ def handle(m: Machine, kind: int, owner: int, now: int) -> None:
         else:
             vcpu_runs(m, owner, now)
     elif kind == Lane.HV:
-        hv_timer_expires(m, owner, now)
+        handle_preemption_timer(m, owner, now)
     elif kind == Lane.IPI:
         ipi_arrives(m, owner, now)
     elif kind == Lane.POST:
-        post_arrives(m, owner, now)
+        vmx_deliver_posted_interrupt(m, owner, now)
     elif kind == Lane.WORK:
         work_arrives(m, owner, now)
     else:
@@ -36,7 +37,7 @@ def handle(m: Machine, kind: int, owner: int, now: int) -> None:
 def run(m: Machine, until: int) -> int:
     """Handle events in order up to the time `until` (ns), or until every guest has finished; return the time reached.
 
-    The first call starts the machine. A later one goes on where the last one ended.
+    The first call starts the machine; a later one goes on where the last one ended.
     """
     loop = m.loop
     if loop.seq == 0:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import ceil
 
 from kvmlab.model.draws import HIST_BINS, exponential, hash32, start_offset
-from kvmlab.model.hrtimer import enqueue_hrtimer, reprogram
+from kvmlab.model.hrtimer import enqueue_hrtimer, hrtimer_force_reprogram
 from kvmlab.model.lapic import ADVANCE_NS_INIT
 from kvmlab.model.names import (
     LANE_BITS,
@@ -330,7 +330,7 @@ def start(m: Machine) -> None:
         timer = m.timers[i]
         if timer.time != NEVER:
             enqueue_hrtimer(m, i, timer.owner, timer.time)
-            reprogram(m, timer.owner)
+            hrtimer_force_reprogram(m, timer.owner)
     for v in range(len(m.vcpus)):
         vcpu = m.vcpus[v]
         program = m.guests[vcpu.guest]
