@@ -48,9 +48,8 @@ def send_ipi(m: Machine, v: int, time: int) -> None:
 def kvm_vcpu_kick(m: Machine, v: int, cpu: int, now: int) -> None:
     """Make a vCPU look at its requests: wake it, or force it out of guest mode by a reschedule IPI from `cpu`."""
     vcpu = m.vcpus[v]
-    if vcpu.state == State.BLOCKED:
-        kvm_vcpu_wake_up(m, v, now)
-    elif vcpu.state == State.GUEST and vcpu.pcpu != cpu:
+    kvm_vcpu_wake_up(m, v, now)
+    if vcpu.state == State.GUEST and vcpu.pcpu != cpu:
         trace_step(m, now, cpu, v, Trace.KICK, vcpu.pcpu)
         vcpu.ipi_kick = 1
         send_ipi(m, v, now + cost(m, v, Cost.KICK))

@@ -16,6 +16,7 @@ from kvmlab.model.vcpu import preempt
 from kvmlab.model.vmexit import kvm_exit
 
 HOUSEKEEPING_CPU = 0
+"""Its number; the isolated pCPU is the other one."""
 AFTER_NS = 100_000
 """A vCPU that is in the host or preempted when its timer expires comes back this much later."""
 LONGEST_NS = 1_000 * AFTER_NS
@@ -53,7 +54,7 @@ def follow_one_timer(m: Machine, found: int, start: int, deadline_ns: int) -> in
 
 
 def send_vcpu(m: Machine, found: int, start: int) -> None:
-    """See to it that the expiry finds the vCPU where it is to."""
+    """Bring the vCPU to where the expiry is to find it (`found`: a `State`)."""
     vcpu = m.vcpus[0]
     deadline = vcpu.deadline
     if found == State.BLOCKED:

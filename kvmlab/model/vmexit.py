@@ -19,9 +19,8 @@ def arm_takes_fastpath(m: Machine, v: int) -> bool:
     handle_fastpath_set_tscdeadline() in x86.c, gone in v6.18.
     """
     gate = m.kernel.arm_fastpath
-    if m.vcpus[v].timer_mode != TimerMode.TSC_DEADLINE or gate == ArmFastpath.NEVER:
-        return False
-    return gate != ArmFastpath.HV_ONLY or kvm_can_use_hv_timer(m, v)
+    allowed = gate == ArmFastpath.ALWAYS or (gate == ArmFastpath.HV_ONLY and kvm_can_use_hv_timer(m, v))
+    return allowed and m.vcpus[v].timer_mode == TimerMode.TSC_DEADLINE
 
 
 def handling_step(reason: int, fast: bool) -> int:
