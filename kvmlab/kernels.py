@@ -1,4 +1,4 @@
-"""A kernel is one policy and its machinery; the machinery follows from the release.
+"""A kernel: one policy and the machinery around it, which follows from the release.
 
 Sources: lapic.c, vmx.c, x86.c, hrtimer.c and sched/core.c of the releases named at each field.
 """
@@ -13,7 +13,7 @@ from kvmlab.policy import Policy
 
 
 class ArmFastpath(IntEnum):
-    """When a TSC-deadline write takes the fast path."""
+    """When a write of MSR TSC_DEADLINE takes the fast path."""
 
     NEVER = 0
     HV_ONLY = 1
@@ -31,10 +31,12 @@ class AdvanceRule(IntEnum):
 
 @dataclass(frozen=True)
 class Kernel:
-    """One policy and the machinery around it."""
+    """One policy and the machinery around it. The rules are given it as `kvmlab.model.records.Machinery`."""
 
     name: str
+    """What tables and pictures call it."""
     policy: Policy
+    """Who may post: see `kvmlab.policy`."""
     hrtimer_pinned: bool
     """LAPIC hrtimers stay on the pCPU that armed them: v4.6 to v5.2 (61abdbe0bcc2), no more from v5.3 on."""
     arm_fastpath: ArmFastpath
@@ -45,6 +47,7 @@ class Kernel:
     rearm_after_block: bool
     """Every block ends with kvm_lapic_switch_to_hv_timer, hv timer or not: up to v5.16."""
     advance_rule: AdvanceRule
+    """How adjust_lapic_timer_advance() tunes the advance."""
     nearest_any_cpu: bool
     """housekeeping_any_cpu() looks for the nearest NUMA node first: seen in v5.8, not in v5.3."""
     counts_fastpath_exits: bool
@@ -56,10 +59,7 @@ class Kernel:
 
 
 def parse_release(release: str) -> tuple[int, int]:
-    """Return the major and minor number of a release such as "v5.13" or "6.1.176".
-
-    Raises ValueError if it is not a valid release.
-    """
+    """Return the major and minor number of a release such as "v5.13" or "6.1.176"; ValueError if it is not one."""
     try:
         major, minor = release.removeprefix("v").split("+")[0].split(".")[:2]
         return int(major), int(minor)
@@ -72,7 +72,10 @@ def parse_release(release: str) -> tuple[int, int]:
 def release(version: str, rule: Policy, name: str | None = None) -> Kernel:
     """Return the kernel of release `version` (as `parse_release` takes it) under the policy `rule`.
 
-    `name`: what tables call it; None: `version`.
+    `name`: what tables call it; None: `version`. Raises ValueError if `version` is no release.
+
+    >>> release("v6.18", policy.rev3).arm_fastpath
+    <ArmFastpath.ALWAYS: 2>
     """
     at = parse_release(version)
     return Kernel(
@@ -103,7 +106,7 @@ KERNELS: dict[str, Kernel] = {
 
 
 def find(kernel: str | Kernel) -> Kernel:
-    """Return a kernel by name, or the Kernel itself; ValueError lists the known names."""
+    """Return the kernel of `KERNELS` with that name, or the Kernel itself; ValueError lists the known names."""
     if isinstance(kernel, Kernel):
         return kernel
     if not isinstance(kernel, str) or kernel not in KERNELS:

@@ -1,4 +1,4 @@
-"""Who may post a LAPIC timer interrupt: the state before 2019 and the three revisions, as functions of five booleans.
+"""Who may post a LAPIC timer interrupt: the state before 2019 and the three revisions, functions of five booleans.
 
 A policy answers what ``kvm_can_post_timer_interrupt(vcpu)`` answers in arch/x86/kvm/lapic.c. Everything else follows:
 whether the VMX preemption timer may be used (`can_use_hv_timer`), and, at expiry, whether the interrupt is posted.
@@ -40,7 +40,7 @@ APICV_BIT = VcpuFacts._fields.index("apicv_active")
 HOUSEKEEPING_BIT = VcpuFacts._fields.index("housekeeping_cpu")
 MWAIT_BIT = VcpuFacts._fields.index("mwait_in_guest")
 HLT_BIT = VcpuFacts._fields.index("hlt_in_guest")
-"""The bit of each fact in the `index` of a policy's table."""
+"""The bit of each fact in the `index` of a policy's table; rules ask by these."""
 
 
 def before(v: VcpuFacts) -> bool:
@@ -76,30 +76,33 @@ def find(name: str) -> Policy:
 
 
 def can_use_hv_timer(facts: VcpuFacts, can_post: bool, hv_timer: bool = True) -> bool:
-    """Return True if the VMX preemption timer may serve this vCPU: kvm_can_use_hv_timer().
+    """Return True if the VMX preemption timer may serve this vCPU: kvm_can_use_hv_timer() in lapic.c.
 
-    `hv_timer`: the vendor code has a set_hv_timer operation (Intel with kvm_intel.preemption_timer on; AMD has none).
+    `can_post`: what the policy answers on `facts`. `hv_timer`: the vendor code has a set_hv_timer operation (Intel with
+    kvm_intel.preemption_timer on; AMD has none).
+
     Up to v5.3 the same refusals sit in vmx_set_hv_timer(), with the same outcome.
     """
     return hv_timer and not (facts.mwait_in_guest or can_post)
 
 
 def every_input() -> Iterator[VcpuFacts]:
-    """Yield all 32 combinations, in the order of `index`: bit 0 is pi_inject_timer, bit 4 is hlt_in_guest."""
+    """Return all 32 combinations in the order of `index`: bit 0 is pi_inject_timer, bit 4 is hlt_in_guest."""
     for bits in itertools.product((False, True), repeat=5):
         yield VcpuFacts(*reversed(bits))
 
 
 def index(facts: VcpuFacts) -> int:
-    """Return the position of `facts` in a policy's table (0 to 31)."""
+    """Return the position of `facts` in a policy's table (0 to 31).
+
+    >>> index(VcpuFacts(True, True, False, False, True))
+    19
+    """
     return sum(1 << i for i, fact in enumerate(facts) if fact)
 
 
 def ask(policy: Policy, facts: VcpuFacts) -> bool:
-    """Return the answer of a policy that may be a reader's own.
-
-    Raises ValueError that says what was asked if the policy fails, or answers something else than a boolean.
-    """
+    """Return a policy's answer; ValueError says what was asked if a reader's own fails or answers no boolean."""
     name = getattr(policy, "__name__", repr(policy))
     try:
         answer = policy(facts)
@@ -111,13 +114,19 @@ def ask(policy: Policy, facts: VcpuFacts) -> bool:
 
 
 def table_bits(policy: Policy) -> int:
-    """Evaluate `policy` once over all 32 inputs: bit `index(facts)` of the result is the answer for `facts`."""
+    """Return the answers of `policy` to all 32 inputs: bit `index(facts)` is the answer for `facts`.
+
+    Raises ValueError as `ask` does.
+
+    >>> table_bits(before)
+    0
+    """
     return sum(1 << i for i, facts in enumerate(every_input()) if ask(policy, facts))
 
 
 @dataclass(frozen=True)
 class Table:
-    """A policy given by its answers, as `table_bits` packs them: what is left of a function that has been asked."""
+    """A policy given by its answers, as `table_bits` packs them."""
 
     bits: int
 
@@ -137,7 +146,7 @@ class Term(NamedTuple):
 def terms(policy: Policy) -> tuple[Term, ...]:
     """Split the predicate of `policy` into the terms that its ``return`` joins by ``and``.
 
-    A function that is more than one ``return``, or whose source is not there, is a single term: ``name(vcpu)``.
+    A function that is more than one ``return``, or whose source is not available, is a single term: ``name(vcpu)``.
 
     >>> [term.text for term in terms(rev2)]
     ['pi_inject_timer', 'apicv_active', '!housekeeping_cpu']
@@ -153,7 +162,7 @@ def terms(policy: Policy) -> tuple[Term, ...]:
 
 
 def _source_of(policy: Policy) -> ast.FunctionDef | None:
-    """Parse the source of a policy; None if there is none, or if it is no ``def``."""
+    """Return the parsed source of a policy; None if there is none, or if it is no ``def``."""
     try:
         [tree] = ast.parse(textwrap.dedent(inspect.getsource(policy))).body
     except (OSError, TypeError, SyntaxError, ValueError):
@@ -162,14 +171,14 @@ def _source_of(policy: Policy) -> ast.FunctionDef | None:
 
 
 def _term(node: ast.expr, argument: str, policy: Policy) -> Term:
-    """Make a term of one operand of a policy's ``and``; names other than its argument are those of its module."""
+    """Return one operand of a policy's ``and`` as a term; names other than its argument are those of its module."""
     code = compile(ast.Expression(node), "<term>", "eval")
     names = getattr(policy, "__globals__", {})
     return Term(_as_c(node, argument), lambda facts: bool(eval(code, names, {argument: facts})))
 
 
 def _as_c(node: ast.expr, argument: str) -> str:
-    """Write a condition on `argument` as C does."""
+    """Return a condition on `argument` as C writes it."""
     match node:
         case ast.Attribute(ast.Name(name), fact) if name == argument:
             return fact
@@ -184,29 +193,28 @@ def _as_c(node: ast.expr, argument: str) -> str:
 
 
 def truth_table(policy: Policy) -> pd.DataFrame:
-    """Return all 32 inputs and what follows from them, as booleans, with the kernel's words as columns.
+    """Return all 32 inputs and what follows from them, one row per input, as booleans.
 
-    Columns: the five facts, ``can_post_timer_interrupt`` and, for a host that has the preemption timer,
-    ``can_use_hv_timer``.
+    Columns, in the kernel's words: the five facts, ``can_post_timer_interrupt`` and, for a host that has the preemption
+    timer, ``can_use_hv_timer``. Raises ValueError as `ask` does.
+
+    >>> int(truth_table(rev3)["can_post_timer_interrupt"].sum())
+    6
     """
     import pandas as pd
 
-    answers = [(facts, ask(policy, facts)) for facts in every_input()]
-    rows = [
-        {
-            **facts._asdict(),
-            "can_post_timer_interrupt": can_post,
-            "can_use_hv_timer": can_use_hv_timer(facts, can_post),
-        }
-        for facts, can_post in answers
-    ]
-    return pd.DataFrame(rows)
+    rows = [(*facts, can_post := ask(policy, facts), can_use_hv_timer(facts, can_post)) for facts in every_input()]
+    return pd.DataFrame(rows, columns=[*VcpuFacts._fields, "can_post_timer_interrupt", "can_use_hv_timer"])
 
 
 def differences(policy_a: Policy, policy_b: Policy) -> pd.DataFrame:
-    """Return the inputs on which two policies differ: the five facts, and both answers for either policy.
+    """Return the inputs on which two policies differ, one row per input, as booleans.
 
-    Columns: the five facts, ``can_post_timer_interrupt_a``, ``..._b``, ``can_use_hv_timer_a``, ``..._b`` (booleans).
+    Columns: the five facts, ``can_post_timer_interrupt_a``, ``..._b``, ``can_use_hv_timer_a``, ``..._b``. Raises
+    ValueError as `ask` does.
+
+    >>> int(differences(rev1, rev3)["mwait_in_guest"].sum())
+    0
     """
     a, b = truth_table(policy_a), truth_table(policy_b)
     both = a.merge(b, on=list(VcpuFacts._fields), suffixes=("_a", "_b"))

@@ -5,20 +5,23 @@ from __future__ import annotations
 from kvmlab.model.names import STREAMS
 from kvmlab.model.records import Machine
 
-UNIFORM_BITS = 24
 EXPONENTIAL_BITS = 20
-BODY = 4096
+"""The mean in the quantile table of the exponential distribution is 1 << EXPONENTIAL_BITS."""
+BODY_BITS = 12
+BODY = 1 << BODY_BITS
 """Entries of a quantile table's body, and again of its tail."""
+UNIFORM_BITS = 2 * BODY_BITS
+"""A draw chooses an entry of the body, and perhaps one of the tail."""
 TABLE = 2 * BODY
 """Entries of a quantile table."""
 HIST_SHIFT = 6
 HIST_BINS = 40 << HIST_SHIFT
-"""Log-linear histogram (the layout of HdrHistogram): 64 bins per power of two, so that a bin is at most 1/64 wide and
-its middle within 0.8 %."""
+"""Bins of a log-linear histogram (the layout of HdrHistogram): 64 per power of two, so that a bin is at most 1/64 wide
+and its middle within 0.8 %."""
 
 
 def hash32(x: int) -> int:
-    """Scramble 32 bits. Products stay below 2**63, so that no engine overflows."""
+    """Return 32 bits, scrambled. Products stay below 2**63, so that no engine overflows."""
     x = ((x >> 16) ^ x) * 0x45D9F3B & 0xFFFFFFFF
     x = ((x >> 16) ^ x) * 0x45D9F3B & 0xFFFFFFFF
     return (x >> 16) ^ x
@@ -37,11 +40,11 @@ def uniform(m: Machine, owner: int, stream: int) -> int:
 def quantile(table: list[int], first: int, u: int) -> int:
     """Look up UNIFORM_BITS bits in the two-level table that begins at `first`.
 
-    The upper 12 bits choose an entry of the body; where they are all ones, the lower 12 choose one of the tail.
+    The upper half chooses an entry of the body; where it is all ones, the lower half chooses one of the tail.
     """
-    high = u >> 12
+    high = u >> BODY_BITS
     if high == BODY - 1:
-        return table[first + BODY + (u & 0xFFF)]
+        return table[first + BODY + (u & (BODY - 1))]
     return table[first + high]
 
 
@@ -51,17 +54,17 @@ def cost(m: Machine, owner: int, step: int) -> int:
 
 
 def exponential(m: Machine, owner: int, stream: int, mean_ns: int) -> int:
-    """Draw an exponentially distributed time in ns, at least 1."""
+    """Draw an exponentially distributed time in ns, at least 1, from a `Stream` of a vCPU."""
     return 1 + ((mean_ns * quantile(m.exponential, 0, uniform(m, owner, stream))) >> EXPONENTIAL_BITS)
 
 
 def start_offset(seed: int, number: int, period: int) -> int:
-    """Choose where in a period something begins that may begin at any time."""
+    """Return where in a period (ns) something begins that may begin at any time; `number` tells such things apart."""
     return hash32(hash32(hash32(seed) + 1) + number) % period
 
 
 def histogram_bin(ns: int) -> int:
-    """Return the bin of a latency: its leading HIST_SHIFT + 1 bits."""
+    """Return the bin of a latency in ns (0 or more): its leading HIST_SHIFT + 1 bits."""
     shift = 0
     while (ns >> shift) >= (2 << HIST_SHIFT):
         shift += 1

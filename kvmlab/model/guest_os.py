@@ -1,16 +1,17 @@
 """What a guest does with its vCPU: a tick, a timer, bursts of work and idleness; and which writes that costs.
 
-A guest has one LAPIC timer a vCPU and programs it for the nearest thing it waits for, as Linux does.
+A guest has one LAPIC timer per vCPU and programs it for the nearest thing it waits for, as Linux does.
 """
 
 from __future__ import annotations
 
 from kvmlab.model.draws import HIST_BINS, cost, exponential, histogram_bin
-from kvmlab.model.lapic import arm_takes_fastpath, start_apic_timer
+from kvmlab.model.hrtimer import next_multiple
+from kvmlab.model.lapic import start_apic_timer
 from kvmlab.model.names import NEVER, Cost, Exit, Handler, Lane, State, Stream, TimerMode, Trace, Wait
 from kvmlab.model.records import Machine
 from kvmlab.model.schedule import schedule, trace_step
-from kvmlab.model.vmexit import consume, kvm_exit
+from kvmlab.model.vmexit import arm_takes_fastpath, consume, kvm_exit
 
 PLE_WINDOW_GROW = 2
 """kvm_intel's ple_window doubles at each PAUSE exit (KVM_DEFAULT_PLE_WINDOW_GROW, arch/x86/kvm/x86.h)."""
@@ -36,13 +37,8 @@ def sleeps(m: Machine, v: int) -> bool:
     return wait in (Wait.HLT, Wait.MWAIT)
 
 
-def next_multiple(last: int, period: int, now: int) -> int:
-    """The first of last + period, last + 2 * period, ... after `now`."""
-    return last + ((max(0, now - last)) // period + 1) * period
-
-
 def wanted_deadline(m: Machine, v: int) -> int:
-    """What the guest wants its LAPIC timer to be set to; a tickless idle guest drops its tick."""
+    """Return the time that the guest wants its LAPIC timer set to, or NEVER; a tickless idle guest drops its tick."""
     vcpu = m.vcpus[v]
     if vcpu.timer_mode == TimerMode.PERIODIC and vcpu.programmed != NEVER:
         return vcpu.programmed
@@ -52,7 +48,7 @@ def wanted_deadline(m: Machine, v: int) -> int:
 
 
 def initial_count(m: Machine, v: int, deadline: int, now: int) -> int:
-    """What the guest writes into TMICT, as a time: its period, or how far the deadline is. KVM counts from the exit."""
+    """Return the initial count (TMICT) in ns: the period, or how far the deadline is. KVM counts from the exit."""
     program = m.guests[m.vcpus[v].guest]
     if m.vcpus[v].timer_mode == TimerMode.PERIODIC:
         return min(program.tick_ns, program.timer_ns)
@@ -60,7 +56,7 @@ def initial_count(m: Machine, v: int, deadline: int, now: int) -> int:
 
 
 def write_timer(m: Machine, v: int, deadline: int, now: int) -> None:
-    """Arm (or, for NEVER, disarm) the LAPIC timer: an MSR_WRITE exit."""
+    """Arm the LAPIC timer for `deadline` (ns; NEVER disarms), by a write that exits: MSR_WRITE."""
     vcpu = m.vcpus[v]
     start = kvm_exit(m, v, Exit.MSR_WRITE, arm_takes_fastpath(m, v), now)
     vcpu.programmed = deadline
@@ -75,7 +71,7 @@ def write_timer(m: Machine, v: int, deadline: int, now: int) -> None:
 
 
 def record_latency(m: Machine, v: int, ns: int) -> None:
-    """Add one deadline -> handler time."""
+    """Count the time from a deadline to its handler, in ns; it may be negative."""
     vcpu = m.vcpus[v]
     m.histogram[v * HIST_BINS + histogram_bin(max(0, ns))] += 1
     vcpu.lat_min = ns if vcpu.lat_n == 0 else min(vcpu.lat_min, ns)
@@ -133,7 +129,7 @@ def guest_resume(m: Machine, v: int, now: int) -> None:
 
 
 def finish(m: Machine, v: int, now: int) -> None:
-    """The guest has had all its timers: it stops for good."""
+    """Stop the guest for good: it has had all its timers."""
     vcpu = m.vcpus[v]
     consume(m, v, now)
     vcpu.state = State.DONE
@@ -144,7 +140,7 @@ def finish(m: Machine, v: int, now: int) -> None:
 
 
 def timer_handled(m: Machine, v: int, now: int) -> None:
-    """The timer handler's work: what was due is done, and due again later."""
+    """Do the timer handler's work: what was due is done, and due again later."""
     vcpu = m.vcpus[v]
     program = m.guests[vcpu.guest]
     vcpu.handled = 1
@@ -162,7 +158,7 @@ def timer_handled(m: Machine, v: int, now: int) -> None:
 
 
 def handler_ends(m: Machine, v: int, now: int) -> None:
-    """The handler has run: EOI (an exit without APICv), program the timer if it must change, and return."""
+    """End a handler: EOI (an exit without APICv), program the timer if it must change, and return."""
     vcpu = m.vcpus[v]
     if not vcpu.eoi_done:
         vcpu.eoi_done = 1
@@ -185,7 +181,7 @@ def handler_ends(m: Machine, v: int, now: int) -> None:
 
 
 def work_ends(m: Machine, v: int, now: int) -> None:
-    """A burst of work is over: idle for a while; a tickless guest reprograms its timer first."""
+    """End a burst of work: idle for a while; a tickless guest reprograms its timer first."""
     vcpu = m.vcpus[v]
     vcpu.idle = 1
     schedule(m, Lane.WORK, v, now + exponential(m, v, Stream.IDLE, m.guests[vcpu.guest].idle_ns))
@@ -197,7 +193,7 @@ def work_ends(m: Machine, v: int, now: int) -> None:
 
 
 def waits(m: Machine, v: int, now: int) -> None:
-    """The guest executes the instruction it waits by, and that exits."""
+    """Execute the instruction that the guest waits by, and that exits."""
     vcpu = m.vcpus[v]
     if m.guests[vcpu.guest].wait == Wait.PAUSE:
         vcpu.ple_window *= PLE_WINDOW_GROW
@@ -208,7 +204,7 @@ def waits(m: Machine, v: int, now: int) -> None:
 
 
 def guest_acts(m: Machine, v: int, now: int) -> None:
-    """What the guest was doing has come to its end, in guest mode."""
+    """Go on in guest mode, where what the guest was doing has come to its end."""
     vcpu = m.vcpus[v]
     consume(m, v, now)
     if vcpu.in_handler:
@@ -220,7 +216,7 @@ def guest_acts(m: Machine, v: int, now: int) -> None:
 
 
 def new_work(m: Machine, v: int, now: int) -> None:
-    """Idleness ends: the next burst begins, and a tickless guest's tick is due again."""
+    """Begin the next burst of work; a tickless guest's tick is due again."""
     vcpu = m.vcpus[v]
     program = m.guests[vcpu.guest]
     vcpu.idle = 0

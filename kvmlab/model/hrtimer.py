@@ -1,4 +1,8 @@
-"""On which CPU a host timer is queued: kernel/time/hrtimer.c and get_nohz_timer_target() of kernel/sched/core.c."""
+"""On which CPU a host timer is queued: kernel/time/hrtimer.c, and what it asks of kernel/sched/.
+
+Each file's functions have the kernel's names and stand in its order (v6.8). One that is not the kernel's says so:
+"Ours".
+"""
 
 from __future__ import annotations
 
@@ -7,20 +11,11 @@ from kvmlab.model.names import NEVER, NONE, Lane, Owner, State, Trace
 from kvmlab.model.records import Machine
 from kvmlab.model.schedule import schedule, trace_step
 
-
-def idle_cpu(m: Machine, cpu: int) -> bool:
-    """Return True if nothing runs on `cpu`: no host task, and no vCPU that is awake."""
-    pcpu = m.pcpus[cpu]
-    if pcpu.busy:
-        return False
-    if pcpu.vcpu == NONE:
-        return True
-    state = m.vcpus[pcpu.vcpu].state
-    return state in (State.BLOCKED, State.DONE)
+# kernel/sched/isolation.c, kernel/sched/core.c
 
 
 def housekeeping_any_cpu(m: Machine, cpu: int) -> int:
-    """A housekeeping CPU, busy or not: the nearest from v5.8 on, the lowest before."""
+    """Return a housekeeping CPU, busy or not: the nearest from v5.8 on, the lowest before."""
     domain = m.pcpus[cpu].domain
     if m.kernel.nearest_any_cpu:
         for i in range(len(m.housekeeping)):
@@ -31,7 +26,7 @@ def housekeeping_any_cpu(m: Machine, cpu: int) -> int:
 
 
 def get_nohz_timer_target(m: Machine, cpu: int) -> int:
-    """The CPU that should take an unpinned timer armed on `cpu`, which is busy arming it.
+    """Return the CPU that should take an unpinned timer armed on `cpu`, which is busy arming it.
 
     A housekeeping CPU keeps the timer. Otherwise the first busy housekeeping CPU, nearest scheduler domain first,
     lowest number first within it; else any housekeeping CPU. CPUs taken out of the scheduler domains (isolcpus=domain)
@@ -54,8 +49,22 @@ def get_nohz_timer_target(m: Machine, cpu: int) -> int:
     return housekeeping_any_cpu(m, cpu)
 
 
+def idle_cpu(m: Machine, cpu: int) -> bool:
+    """Return True if nothing runs on `cpu`: no host task, and no vCPU that is awake."""
+    pcpu = m.pcpus[cpu]
+    if pcpu.busy:
+        return False
+    if pcpu.vcpu == NONE:
+        return True
+    state = m.vcpus[pcpu.vcpu].state
+    return state in (State.BLOCKED, State.DONE)
+
+
+# kernel/time/hrtimer.c
+
+
 def first_expiry(m: Machine, cpu: int) -> int:
-    """When the first of the timers queued on `cpu` expires, or NEVER."""
+    """Return when the first of the timers queued on `cpu` expires, or NEVER. Ours: __hrtimer_get_next_event()."""
     pcpu = m.pcpus[cpu]
     if pcpu.queued == 0:
         return NEVER
@@ -63,9 +72,9 @@ def first_expiry(m: Machine, cpu: int) -> int:
 
 
 def expires_next(m: Machine, cpu: int, now: int) -> int:
-    """When `cpu` has its next hrtimer event; NEVER if none, and while it is inside hrtimer_interrupt().
+    """Return when `cpu` has its next hrtimer event; NEVER if none, and while it is inside hrtimer_interrupt().
 
-    hrtimer_interrupt() sets cpu_base->expires_next to KTIME_MAX so that no timer is moved to it meanwhile.
+    That sets cpu_base->expires_next to KTIME_MAX, so that no timer is moved to it meanwhile. Ours: a field there.
     """
     pcpu = m.pcpus[cpu]
     if now < pcpu.irq_until:
@@ -74,7 +83,7 @@ def expires_next(m: Machine, cpu: int, now: int) -> int:
 
 
 def switch_hrtimer_base(m: Machine, vcpu: int, cpu: int, target: int, expires: int, now: int) -> int:
-    """The CPU that really takes the timer: `target`, unless the timer would be the first to expire there.
+    """Return the CPU that really takes the timer: `target`, unless the timer would be the first to expire there.
 
     The target would need reprogramming from afar, perhaps too late (hrtimer_check_target, from v6.13 on
     hrtimer_suitable_target).
@@ -85,16 +94,31 @@ def switch_hrtimer_base(m: Machine, vcpu: int, cpu: int, target: int, expires: i
     return target
 
 
-def reprogram(m: Machine, cpu: int) -> None:
-    """Set when hrtimer_interrupt() next runs on `cpu`."""
+def hrtimer_force_reprogram(m: Machine, cpu: int) -> None:
+    """Set when hrtimer_interrupt() next runs on `cpu`: when its first timer expires, but not inside the last one."""
     time = first_expiry(m, cpu)
     if time != NEVER:
         time = max(time, m.pcpus[cpu].irq_until)
     schedule(m, Lane.PCPU, cpu, time)
 
 
+def next_multiple(last: int, period: int, now: int) -> int:
+    """Return the first of last + period, last + 2 * period, ... after `now`. Ours: the sum in hrtimer_forward()."""
+    return last + (max(0, now - last) // period + 1) * period
+
+
+def hrtimer_forward(m: Machine, timer: int, now: int) -> None:
+    """Let a queued timer expire again: whole periods later, after `now`. (The kernel's is not queued meanwhile.)"""
+    m.loop.seq += 1
+    t = m.timers[timer]
+    t.time = next_multiple(t.time, t.period, now)
+    t.order = m.loop.seq
+    pcpu = m.pcpus[t.cpu]
+    sift_down(m.timers, m.bases, pcpu.base, pcpu.queued, t.place, timer)
+
+
 def enqueue_hrtimer(m: Machine, timer: int, cpu: int, expires: int) -> None:
-    """Queue a timer on `cpu`; the caller reprograms the CPU, hrtimer_interrupt() once at its end."""
+    """Queue a timer on `cpu` for `expires` (ns); the caller reprograms the CPU, hrtimer_interrupt() once at its end."""
     m.loop.seq += 1
     t = m.timers[timer]
     t.time = expires
@@ -105,17 +129,7 @@ def enqueue_hrtimer(m: Machine, timer: int, cpu: int, expires: int) -> None:
     sift_up(m.timers, m.bases, pcpu.base, pcpu.queued - 1, timer)
 
 
-def forward_hrtimer(m: Machine, timer: int, expires: int) -> None:
-    """Let a queued timer expire later."""
-    m.loop.seq += 1
-    t = m.timers[timer]
-    t.time = expires
-    t.order = m.loop.seq
-    pcpu = m.pcpus[t.cpu]
-    sift_down(m.timers, m.bases, pcpu.base, pcpu.queued, t.place, timer)
-
-
-def remove_hrtimer(m: Machine, timer: int) -> None:
+def __remove_hrtimer(m: Machine, timer: int) -> None:
     """Take a queued timer out; the caller reprograms the CPU."""
     t = m.timers[timer]
     pcpu = m.pcpus[t.cpu]
@@ -124,11 +138,26 @@ def remove_hrtimer(m: Machine, timer: int) -> None:
     t.cpu = NONE
 
 
-def dequeue_hrtimer(m: Machine, timer: int) -> None:
-    """Take a queued timer out before its time."""
+def remove_hrtimer(m: Machine, timer: int) -> None:
+    """Take a queued timer out before its time, and reprogram its CPU."""
     cpu = m.timers[timer].cpu
-    remove_hrtimer(m, timer)
-    reprogram(m, cpu)
+    __remove_hrtimer(m, timer)
+    hrtimer_force_reprogram(m, cpu)
+
+
+def hrtimer_start(m: Machine, timer: int, expires: int, cpu: int, now: int) -> None:
+    """Arm a timer for `expires` (ns), from a task that runs on `cpu`. A LAPIC timer may leave that CPU from v5.3 on."""
+    t = m.timers[timer]
+    if t.cpu != NONE:
+        remove_hrtimer(m, timer)
+    target = cpu
+    if t.kind == Owner.APIC_TIMER and not m.kernel.hrtimer_pinned and m.host.timer_migration:
+        wanted = get_nohz_timer_target(m, cpu)
+        trace_step(m, now, cpu, t.owner, Trace.NOHZ_TARGET, wanted)
+        target = switch_hrtimer_base(m, t.owner, cpu, wanted, expires, now)
+    enqueue_hrtimer(m, timer, target, expires)
+    hrtimer_force_reprogram(m, target)
+    trace_step(m, now, cpu, t.owner, Trace.HRTIMER_START, target)
 
 
 def hrtimer_cancel(m: Machine, timer: int, now: int) -> bool:
@@ -137,20 +166,5 @@ def hrtimer_cancel(m: Machine, timer: int, now: int) -> bool:
     if t.cpu == NONE:
         return False
     trace_step(m, now, t.cpu, t.owner, Trace.HRTIMER_CANCEL, 0)
-    dequeue_hrtimer(m, timer)
+    remove_hrtimer(m, timer)
     return True
-
-
-def hrtimer_start(m: Machine, timer: int, expires: int, cpu: int, now: int) -> None:
-    """Arm a timer on behalf of a task that runs on `cpu`."""
-    t = m.timers[timer]
-    if t.cpu != NONE:
-        dequeue_hrtimer(m, timer)
-    target = cpu
-    if t.kind == Owner.APIC_TIMER and not m.kernel.hrtimer_pinned and m.host.timer_migration:
-        wanted = get_nohz_timer_target(m, cpu)
-        trace_step(m, now, cpu, t.owner, Trace.NOHZ_TARGET, wanted)
-        target = switch_hrtimer_base(m, t.owner, cpu, wanted, expires, now)
-    enqueue_hrtimer(m, timer, target, expires)
-    reprogram(m, target)
-    trace_step(m, now, cpu, t.owner, Trace.HRTIMER_START, target)

@@ -1,11 +1,11 @@
-"""What interrupts a pCPU or a vCPU: the CPU's event timer, the preemption timer, IPIs and posted interrupts."""
+"""What interrupts a pCPU or a vCPU: the CPU's event timer, the preemption timer, and IPIs."""
 
 from __future__ import annotations
 
 from kvmlab.model.draws import cost
-from kvmlab.model.guest_os import next_multiple, take_interrupt
-from kvmlab.model.hrtimer import first_expiry, forward_hrtimer, remove_hrtimer, reprogram
-from kvmlab.model.lapic import apic_timer_fn, kvm_lapic_expired_hv_timer, post_timer_interrupt
+from kvmlab.model.guest_os import take_interrupt
+from kvmlab.model.hrtimer import __remove_hrtimer, first_expiry, hrtimer_force_reprogram, hrtimer_forward
+from kvmlab.model.lapic import apic_timer_fn, kvm_lapic_expired_hv_timer
 from kvmlab.model.names import NONE, Cost, Exit, Lane, Owner, State, Trace
 from kvmlab.model.records import Machine
 from kvmlab.model.schedule import schedule, scheduled, trace_step
@@ -17,12 +17,15 @@ HRTIMER_RETRIES = 3
 
 
 def run_hrtimer(m: Machine, cpu: int, timer: int, interrupted: int, now: int) -> int:
-    """Run one timer's callback on `cpu`; return the time after it."""
+    """Run the callback of a timer that is due on `cpu`; return the time after it (__run_hrtimer, hrtimer.c).
+
+    `interrupted`: the vCPU that this interrupt took out of the guest, or NONE.
+    """
     t = m.timers[timer]
     pcpu = m.pcpus[cpu]
     expires = t.time
     if t.kind == Owner.APIC_TIMER:
-        remove_hrtimer(m, timer)
+        __remove_hrtimer(m, timer)
         done = now
         if interrupted == NONE:
             done += cost(m, m.loop.n_vcpus + cpu, Cost.HRTIMER_INTERRUPT)
@@ -33,12 +36,12 @@ def run_hrtimer(m: Machine, cpu: int, timer: int, interrupted: int, now: int) ->
         pcpu.late_max = max(pcpu.late_max, now - expires)
         return done
     now += cost(m, m.loop.n_vcpus + cpu, Cost.TICK if t.kind == Owner.SCHED_TICK else Cost.HRTIMER_INTERRUPT)
-    forward_hrtimer(m, timer, next_multiple(expires, t.period, now))
+    hrtimer_forward(m, timer, now)
     return now
 
 
 def hrtimer_interrupt(m: Machine, cpu: int, now: int) -> None:
-    """The CPU's event timer fires: run all callbacks that are due. A vCPU in guest mode there has to exit first."""
+    """Run all callbacks that are due, as the CPU's event timer fires (hrtimer.c). A vCPU in guest mode exits first."""
     pcpu = m.pcpus[cpu]
     resident = pcpu.vcpu
     interrupted = NONE
@@ -65,34 +68,29 @@ def hrtimer_interrupt(m: Machine, cpu: int, now: int) -> None:
         schedule(m, Lane.VCPU, resident, scheduled(m, Lane.VCPU, resident) + t - started)
     if first <= t:
         pcpu.irq_until = t + (t - started)  # "interrupt took too long": as long again for everything else
-    reprogram(m, cpu)
+    hrtimer_force_reprogram(m, cpu)
 
 
-def hv_timer_expires(m: Machine, v: int, now: int) -> None:
-    """The preemption timer reaches zero in guest mode. Without APICv the fast path has to go the long way round."""
-    x = m.vcpus[v]
-    fast = bool(m.kernel.expiry_fastpath and x.apicv)
+def handle_preemption_timer(m: Machine, v: int, now: int) -> None:
+    """Take the vCPU out of the guest as its preemption timer reaches zero: by the fast path only with APICv (vmx.c)."""
+    fast = bool(m.kernel.expiry_fastpath and m.vcpus[v].apicv)
     start = kvm_exit(m, v, Exit.PREEMPTION_TIMER, fast, now)
     kvm_lapic_expired_hv_timer(m, v, start)
 
 
 def ipi_arrives(m: Machine, v: int, now: int) -> None:
-    """A kick takes the vCPU out of the guest, a posted interrupt is taken in it; else the next entry sees to both."""
-    x = m.vcpus[v]
-    kick = x.ipi_kick
-    if x.state == State.GUEST and now < x.in_guest_at:
-        schedule(m, Lane.IPI, v, x.in_guest_at)
+    """Let an IPI reach a pCPU: a kick takes the vCPU out of the guest, a posted interrupt is taken in it. Ours.
+
+    A vCPU that is not in the guest sees to both at its next entry.
+    """
+    vcpu = m.vcpus[v]
+    kick = vcpu.ipi_kick
+    if vcpu.state == State.GUEST and now < vcpu.in_guest_at:
+        schedule(m, Lane.IPI, v, vcpu.in_guest_at)
         return
-    x.ipi_kick = 0
-    if x.state == State.GUEST:
+    vcpu.ipi_kick = 0
+    if vcpu.state == State.GUEST:
         if kick:
             leave_guest_by_irq(m, v, now)
         else:
             take_interrupt(m, v, now)
-
-
-def post_arrives(m: Machine, v: int, now: int) -> None:
-    """The true deadline has come: the interrupt is posted, to a vCPU that may have left the guest meanwhile."""
-    x = m.vcpus[v]
-    x.posting = 0
-    post_timer_interrupt(m, v, x.posting_deadline, now)

@@ -3,40 +3,44 @@
 from __future__ import annotations
 
 from kvmlab.model.guest_os import guest_acts
-from kvmlab.model.interrupts import hrtimer_interrupt, hv_timer_expires, ipi_arrives, post_arrives
+from kvmlab.model.interrupts import handle_preemption_timer, hrtimer_interrupt, ipi_arrives
 from kvmlab.model.names import LANE_BITS, NONE, Lane, State
 from kvmlab.model.outside import outside_event, work_arrives
 from kvmlab.model.records import Machine
 from kvmlab.model.schedule import clear
 from kvmlab.model.start import start
 from kvmlab.model.vcpu import vcpu_runs
+from kvmlab.model.vmx import vmx_deliver_posted_interrupt
 
 
-def handle(m: Machine, kind: int, owner: int, now: int) -> None:
-    """One event."""
-    if kind >= Lane.PCPU:
-        hrtimer_interrupt(m, owner, now)
+def handle(m: Machine, i: int, now: int) -> None:
+    """Handle the event of lane `i`; its number says what it is about (see `lane_of`)."""
+    cpu = i - (m.loop.n_vcpus << LANE_BITS)
+    v = i >> LANE_BITS
+    kind = i & ((1 << LANE_BITS) - 1)
+    if cpu >= 0:
+        hrtimer_interrupt(m, cpu, now)
     elif kind == Lane.VCPU:
-        if m.vcpus[owner].state == State.GUEST:
-            guest_acts(m, owner, now)
+        if m.vcpus[v].state == State.GUEST:
+            guest_acts(m, v, now)
         else:
-            vcpu_runs(m, owner, now)
+            vcpu_runs(m, v, now)
     elif kind == Lane.HV:
-        hv_timer_expires(m, owner, now)
+        handle_preemption_timer(m, v, now)
     elif kind == Lane.IPI:
-        ipi_arrives(m, owner, now)
+        ipi_arrives(m, v, now)
     elif kind == Lane.POST:
-        post_arrives(m, owner, now)
+        vmx_deliver_posted_interrupt(m, v, now)
     elif kind == Lane.WORK:
-        work_arrives(m, owner, now)
+        work_arrives(m, v, now)
     else:
-        outside_event(m, kind, owner, now)
+        outside_event(m, kind, v, now)
 
 
 def run(m: Machine, until: int) -> int:
     """Handle events in order up to the time `until` (ns), or until every guest has finished; return the time reached.
 
-    The first call starts the machine. A later one goes on where the last one ended.
+    The first call starts the machine; a later one goes on where the last one ended.
     """
     loop = m.loop
     if loop.seq == 0:
@@ -48,13 +52,8 @@ def run(m: Machine, until: int) -> int:
             break
         loop.now = lane.time
         loop.events += 1
-        kind: int = Lane.PCPU
-        owner = i - (loop.n_vcpus << LANE_BITS)
-        if owner < 0:
-            kind = i & ((1 << LANE_BITS) - 1)
-            owner = i >> LANE_BITS
         loop.handled = i
-        handle(m, kind, owner, loop.now)
+        handle(m, i, loop.now)
         if loop.handled != NONE:
             clear(m, i)
             loop.handled = NONE

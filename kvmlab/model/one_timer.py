@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from kvmlab.model.draws import TABLE
 from kvmlab.model.guest_os import write_timer
-from kvmlab.model.hrtimer import enqueue_hrtimer, reprogram
+from kvmlab.model.hrtimer import enqueue_hrtimer, hrtimer_force_reprogram
 from kvmlab.model.loop import run
 from kvmlab.model.names import NEVER, NO_EXIT, Cost, Exit, Handler, Lane, State, TimerMode
 from kvmlab.model.records import Machine
@@ -16,6 +16,7 @@ from kvmlab.model.vcpu import preempt
 from kvmlab.model.vmexit import kvm_exit
 
 HOUSEKEEPING_CPU = 0
+"""Its number; the isolated pCPU is the other one."""
 AFTER_NS = 100_000
 """A vCPU that is in the host or preempted when its timer expires comes back this much later."""
 LONGEST_NS = 1_000 * AFTER_NS
@@ -34,7 +35,7 @@ def arm_one_timer(m: Machine, deadline_ns: int, next_event_ns: int) -> int:
     start = m.costs[Cost.EXIT_TRANSITION * TABLE]
     background = 1 + len(m.pcpus) + HOUSEKEEPING_CPU
     enqueue_hrtimer(m, background, HOUSEKEEPING_CPU, start + next_event_ns)
-    reprogram(m, HOUSEKEEPING_CPU)
+    hrtimer_force_reprogram(m, HOUSEKEEPING_CPU)
     m.guests[0].timer_ns = deadline_ns
     deadline = deadline_ns
     if vcpu.timer_mode == TimerMode.TSC_DEADLINE:
@@ -53,7 +54,7 @@ def follow_one_timer(m: Machine, found: int, start: int, deadline_ns: int) -> in
 
 
 def send_vcpu(m: Machine, found: int, start: int) -> None:
-    """See to it that the expiry finds the vCPU where it is to."""
+    """Bring the vCPU to where the expiry is to find it (`found`: a `State`)."""
     vcpu = m.vcpus[0]
     deadline = vcpu.deadline
     if found == State.BLOCKED:

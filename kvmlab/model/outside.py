@@ -12,21 +12,20 @@ from kvmlab.model.vmexit import consume, kvm_exit
 
 
 def work_arrives(m: Machine, v: int, now: int) -> None:
-    """A guest that sleeps is woken by a device; one that polls sees its work by itself."""
-    x = m.vcpus[v]
-    if x.state == State.GUEST:
-        consume(m, v, max(now, x.since))  # the time asleep is not taken off the new burst
+    """Bring a guest new work: one that sleeps is woken by a device, one that polls sees it by itself."""
+    vcpu = m.vcpus[v]
+    if vcpu.state == State.GUEST:
+        consume(m, v, max(now, vcpu.since))  # the time asleep is not taken off the new burst
     new_work(m, v, now)
     if sleeps(m, v):
         deliver_device_interrupt(m, v, now)
-    elif x.state == State.GUEST and not x.in_handler:
-        guest_resume(m, v, max(now, x.in_guest_at))
+    elif vcpu.state == State.GUEST and not vcpu.in_handler:
+        guest_resume(m, v, max(now, vcpu.in_guest_at))
 
 
 def move_somewhere(m: Machine, v: int, now: int) -> None:
-    """The scheduler picks a free pCPU of the guest's pool."""
-    x = m.vcpus[v]
-    program = m.guests[x.guest]
+    """Move a vCPU to a free pCPU of its guest's pool, if there is one."""
+    program = m.guests[m.vcpus[v].guest]
     first = uniform(m, v, Stream.MOVE) % program.pool_size
     for i in range(program.pool_size):
         cpu = m.pools[program.pool_first + (first + i) % program.pool_size]
@@ -36,19 +35,18 @@ def move_somewhere(m: Machine, v: int, now: int) -> None:
 
 
 def outside_event(m: Machine, kind: int, v: int, now: int) -> None:
-    """Something that comes at random times: do it, and set when the next comes."""
-    x = m.vcpus[v]
-    program = m.guests[x.guest]
+    """Do what comes at random times (its `Lane`: DEVICE to MOVE), and set when the next comes."""
+    vcpu = m.vcpus[v]
+    program = m.guests[vcpu.guest]
     if kind == Lane.DEVICE:
         deliver_device_interrupt(m, v, now)
         schedule(m, kind, v, now + exponential(m, v, Stream.DEVICE, program.device_gap))
     elif kind == Lane.OTHER:
-        if x.state == State.GUEST and now >= x.in_guest_at and not x.idle:
+        if vcpu.state == State.GUEST and now >= vcpu.in_guest_at and not vcpu.idle:
             kvm_exit(m, v, Exit.EPT_MISCONFIG, False, now)
         schedule(m, kind, v, now + exponential(m, v, Stream.OTHER, program.other_gap))
     elif kind == Lane.HOST_IRQ:
-        if x.state == State.GUEST:
-            leave_guest_by_irq(m, v, now)
+        leave_guest_by_irq(m, v, now)
         schedule(m, kind, v, now + exponential(m, v, Stream.HOST_IRQ, program.host_irq_gap))
     elif kind == Lane.PREEMPT:
         preempt(m, v, exponential(m, v, Stream.PREEMPT, program.preempt_ns), now)

@@ -2,10 +2,11 @@
 
 A rule reads and writes these fields, in plain Python as attributes of objects, in WebAssembly as numbers in memory; the
 layout of that memory is derived from the annotations (`kvmlab.engine.layout`). All times are whole ns, unless a field
-says otherwise; a flag is 0 or 1. The order of the fields is that of the memory: wide ones first, so that nothing is
-padded.
+says otherwise; a flag is 0 or 1; a count starts at 0. The order of the fields is that of the memory: wide ones first,
+so that nothing is padded.
 
-*Given* marks what a scenario hands over; everything else the rules work out, starting with `kvmlab.model.start`.
+*Given* marks what a scenario hands over. Everything else the rules write: first `plan` and `prepare`
+(`kvmlab.model.start`), then those that a field names.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ class Sizes:
 
     vcpus: int
     timers: int
+    """A LAPIC timer per vCPU, a tick and a background timer per pCPU."""
     bases: int
+    """For each pCPU as many as can ever be queued there."""
     lanes: int
     queue: int
     exits: int
@@ -49,20 +52,22 @@ class Loop:
     """What the event loop itself keeps."""
 
     now: int
-    """Time of the event under way."""
+    """Time of the event under way. Written by `run`."""
     seq: int
-    """How often anything was scheduled: breaks ties in time, so that nothing depends on a heap's shape."""
+    """How often anything was scheduled: breaks ties in time, so that nothing depends on a heap's shape; 0: not started.
+    Written by `schedule`, `enqueue_hrtimer`, `hrtimer_forward`."""
     queued: int
-    """Number of lanes that have an event."""
+    """Number of lanes that have an event. Written by `schedule`, `clear`."""
     handled: int
-    """The lane whose event is under way, NONE if it has been scheduled again (see `schedule`)."""
+    """The lane whose event is under way: set by `run`; NONE once it has been scheduled again: set by `schedule`."""
     n_vcpus: int
+    """Number of vCPUs. Written by `plan`."""
     n_done: int
-    """vCPUs whose guest has stopped for good."""
+    """Number of vCPUs whose guest has stopped for good. Written by `finish`."""
     trace_used: int
-    """Number of steps in the trace."""
+    """Number of steps in the trace. Written by `write_step`."""
     events: int
-    """Number of events handled."""
+    """Number of events handled. Written by `run`."""
 
 
 @dataclass(slots=True)
@@ -73,9 +78,11 @@ class Machinery:
     """The policy's answers for all 32 inputs: bit `kvmlab.policy.index(facts)` is the answer for `facts`."""
     hrtimer_pinned: int
     arm_fastpath: int
+    """`kvmlab.kernels.ArmFastpath`."""
     expiry_fastpath: int
     rearm_after_block: int
     advance_rule: int
+    """`kvmlab.kernels.AdvanceRule`."""
     nearest_any_cpu: int
 
 
@@ -87,7 +94,9 @@ class HostSetup:
     trace_steps: int
     """How many steps the trace may hold."""
     hz: int
+    """Ticks per second."""
     preemption_timer_shift: int
+    """N: the preemption timer counts once every 2**N TSC cycles, a grain."""
     lapic_timer_advance_ns: int
     """kvm.lapic_timer_advance_ns; -1: adaptive."""
     pi_inject_timer: int
@@ -99,30 +108,42 @@ class HostSetup:
     loaded_given: int
     """1: `Pcpu.loaded` is given; 0: all pCPUs that are not isolated are loaded."""
     nohz_full: int
+    """1: the isolated pCPUs are nohz_full too."""
     isolated_domains: int
+    """1: they are in the scheduler's domains."""
     amd: int
     """1: the vendor is AMD."""
     apicv: int
+    """1: the virtual APIC takes posted interrupts."""
     preemption_timer: int
+    """kvm_intel.preemption_timer, a flag."""
     timer_migration: int
+    """sysctl kernel.timer_migration, a flag."""
     # worked out by `plan`
     tsc_khz: int
+    """Kilocycles of the TSC per second."""
     tick_ns: int
-    """The host's tick."""
+    """Period of the host's tick."""
     background_ns: int
     """Period of a loaded pCPU's own timer."""
     min_timer_period_ns: int
+    """Shortest period of a periodic LAPIC timer."""
     halt_poll_max_ns: int
+    """kvm.halt_poll_ns; 0: no polling."""
     hv_range_ns: int
     """What the preemption timer can count: 2**32 grains."""
     has_hv_timer: int
+    """1: the vendor code has a set_hv_timer operation."""
     injects_timer: int
-    """The value of kvm.pi_inject_timer in force."""
-    # given, in the units of kvmlab.Host
+    """The value of kvm.pi_inject_timer in force, a flag."""
+    # given, in the units of kvmlab.Host, which their names say
     tsc_ghz: float
     housekeeping_timer_us: float
+    """Period of a loaded pCPU's own timer."""
     min_timer_period_us: float
+    """kvm.min_timer_period_us."""
     halt_poll_us: float
+    """kvm.halt_poll_ns."""
 
 
 @dataclass(slots=True)
@@ -130,6 +151,7 @@ class GuestProgram:
     """One guest: given (`kvmlab.Guest` and `kvmlab.Workload`, field by field), and below what follows from that."""
 
     vcpus: int
+    """How many it has."""
     pool_first: int
     """Where its pCPUs begin in `Machine.pools`."""
     pool_size: int
@@ -143,7 +165,9 @@ class GuestProgram:
     relative: int
     """1: the additional timer is armed again one period after its handler, not after its last deadline."""
     nohz_idle: int
+    """1: an idle vCPU drops its tick."""
     hlt_in_guest: int
+    """1: HLT does not exit. The other two alike."""
     mwait_in_guest: int
     pause_in_guest: int
     # worked out by `plan`
@@ -152,17 +176,24 @@ class GuestProgram:
     timer_ns: int
     """Period of its additional timer; NEVER: none."""
     busy_ns: int
+    """Mean length of a burst of work; 0: none."""
     idle_ns: int
+    """Mean length of the idleness after it; 0: it is always busy."""
     device_gap: int
     """Mean time between interrupts of its devices, per vCPU; NEVER: none. The other gaps alike."""
     other_gap: int
+    """... other exits."""
     host_irq_gap: int
+    """... interrupts for the host on the vCPU's pCPU."""
     preempt_gap: int
+    """... other tasks on its pCPU."""
     preempt_ns: int
+    """Mean time that such a task takes."""
     move_gap: int
+    """Time between moves of a vCPU; NEVER: it does not move."""
     boot: int
     """When its vCPUs first enter the guest; NEVER: each at its own time within a tick of the host."""
-    # given, in the units of kvmlab.Workload and kvmlab.Guest; -1: None
+    # given, in the units of kvmlab.Workload and kvmlab.Guest, which their names say; -1: None
     tick_hz: float
     timer_us: float
     busy_us: float
@@ -181,6 +212,7 @@ class Pcpu:
     """A physical CPU."""
 
     index: int
+    """Its number."""
     domain: int
     """Number of the innermost group of pCPUs that it is in (`kvmlab.Host.domains`). Given."""
     vcpu: int
@@ -188,24 +220,27 @@ class Pcpu:
     base: int
     """Where its queue of hrtimers begins in `Machine.bases`."""
     queued: int
-    """Number of hrtimers in it."""
+    """Number of hrtimers in it. Written by `enqueue_hrtimer`, `__remove_hrtimer`."""
     irq_until: int
-    """No hrtimer_interrupt() begins here before that time. Written by `hrtimer_interrupt`."""
+    """No hrtimer_interrupt() begins here before that time. Written by `hrtimer_interrupt`, as `irq_end`."""
     irq_end: int
     """When the last hrtimer_interrupt() here ended, or will end."""
+    # what was counted, by `run_hrtimer` and `hrtimer_interrupt`
     fired: int
     """LAPIC timers that fired here."""
     timer_busy_ns: int
     """Time spent on them, waiting for deadlines included."""
     late_max: int
-    """The longest that one of them had to wait before it was served."""
+    """The longest that one of them had to wait before it was served, ns."""
     queue_max: int
     """Most hrtimers served in one interrupt."""
+    # what it is
     housekeeping: Flag
     """housekeeping_cpu(cpu, HK_FLAG_TIMER)."""
     busy: Flag
     """A host task runs here all the time."""
     isolated: Flag
+    """It is one of `Machine.isolated`."""
     loaded: Flag
     """It does what `HostSetup.load` says. Given if `HostSetup.loaded_given`."""
     used: Flag
@@ -214,14 +249,17 @@ class Pcpu:
 
 @dataclass(slots=True)
 class Timer:
-    """A host hrtimer: its key, and its place in the queue of the pCPU `cpu`."""
+    """A host hrtimer: its key, and its place in the queue of the pCPU `cpu`.
+
+    `prepare` says what it is; `enqueue_hrtimer`, `hrtimer_forward` and `__remove_hrtimer` write the rest.
+    """
 
     time: int
     """When it expires, or last did. At the start: when the host first arms it, NEVER if it does not."""
     order: int
-    """Breaks ties in time."""
+    """Breaks ties in time: the `Loop.seq` at which it was queued."""
     place: int
-    """Its place in the heap of its pCPU."""
+    """Its place in the heap of its pCPU. Written by `kvmlab.model.heap`."""
     cpu: int
     """The pCPU that it is queued on, NONE if it is not."""
     kind: int
@@ -229,29 +267,34 @@ class Timer:
     owner: int
     """The vCPU, or for a tick and a background timer the pCPU."""
     period: int
+    """Of a tick or a background timer; NEVER for a LAPIC timer."""
 
 
 @dataclass(slots=True)
 class LaneEntry:
-    """The next event of one lane: its key, and its place in the queue."""
+    """The next event of one lane: its key, and its place in the queue. Written by `schedule`."""
 
     time: int
     """When it comes; NEVER: it is not queued."""
     order: int
     """Breaks ties in time: by kind of lane, then by sequence."""
     place: int
+    """Its place in the heap. Written by `kvmlab.model.heap`."""
 
 
 @dataclass(slots=True)
 class ExitCount:
-    """Exits of one vCPU for one reason: host time from kvm_exit to kvm_entry, as perf counts it."""
+    """Exits of one vCPU for one reason. Written by `kvm_entry`."""
 
     count: int
     fast: int
-    """Those that took the fast path."""
+    """Those of them that took the fast path."""
     min_ns: int
+    """Shortest host time from kvm_exit to kvm_entry, as perf counts it."""
     max_ns: int
+    """Longest."""
     sum_ns: int
+    """Sum."""
     sum_sq: float
     """Sum of squares, in ns**2."""
 
@@ -261,14 +304,14 @@ class RandomStream:
     """A stream of random numbers: the n-th depends on the key and n alone."""
 
     key: Word
-    """What the seed makes of the stream's own number."""
+    """What the seed makes of the stream's own number. Written by `prepare`."""
     drawn: Word
-    """How often it has been drawn from."""
+    """How often it has been drawn from. Written by `uniform`."""
 
 
 @dataclass(slots=True)
 class TraceStep:
-    """One step of the trace."""
+    """One step of the trace. Written by `write_step`."""
 
     time: int
     cpu: int
@@ -283,136 +326,168 @@ class TraceStep:
 
 @dataclass(slots=True)
 class Vcpu:
-    """A vCPU: what struct kvm_vcpu and its LAPIC hold, the exit under way, the guest's program, the counts."""
+    """A vCPU: what struct kvm_vcpu and its LAPIC hold, the exit under way, the guest's program, the counts.
+
+    *Set up* marks what `prepare` writes once. Times are absolute, unless a field says "how long". A story
+    (`kvmlab.model.one_timer`) begins with a vCPU that it puts in its place itself.
+    """
 
     boot: int
-    """When it first enters the guest."""
+    """When it first enters the guest. Set up."""
     pcpu: int
     """The pCPU that it is loaded on. Written by `kvm_arch_vcpu_load`."""
     cpu: int
-    """vcpu->cpu: as `pcpu`, but for a moment stale while it moves."""
+    """vcpu->cpu: as `pcpu`, but for a moment stale while it moves. Written by `kvm_arch_vcpu_load`."""
     # struct kvm_timer
     deadline: int
-    """When the armed timer expires; NEVER: none is armed. Written by `start_apic_timer`."""
+    """When the armed timer expires; NEVER: none is armed. Written by `start_apic_timer`, `set_target_expiration`,
+    `advance_periodic_target_expiration`, `timer_is_spent`."""
     hv_deadline: int
     """When the preemption timer is to reach zero: the deadline less the advance. Written by `vmx_set_hv_timer`."""
     pending_deadline: int
-    """The deadline of the expiry that is pending."""
+    """The deadline of the expiry that is pending. Written by `apic_timer_expired`."""
     expired_deadline: int
-    """apic_timer.expired_tscdeadline: what `kvm_wait_lapic_expire` waits for; NEVER: nothing."""
+    """apic_timer.expired_tscdeadline: what `kvm_wait_lapic_expire` waits for, and clears; NEVER: nothing. Written by
+    `apic_timer_expired`."""
     advance_ns: int
-    """apic_timer.timer_advance_ns. Tuned by `adjust_lapic_timer_advance`."""
+    """apic_timer.timer_advance_ns: how long before its deadline a timer is armed. Written by
+    `adjust_lapic_timer_advance`."""
     # interrupts on their way (PIR and IRR taken together), and requests
     irr_deadline: int
-    """The deadline of the timer interrupt that is pending in the virtual APIC."""
+    """The deadline of the timer interrupt that is pending in the virtual APIC. Written by `set_irr`."""
     posting_deadline: int
-    """The deadline of the interrupt that a housekeeping CPU is about to post."""
+    """The deadline of the interrupt that a housekeeping CPU is about to post. Written by `apic_timer_expired`."""
     posted_by: int
-    """That housekeeping CPU."""
+    """That housekeeping CPU. Written by `apic_timer_expired`."""
     # the exit under way
     exit_at: int
-    """When the vCPU left the guest."""
+    """When the vCPU left the guest. Written by `kvm_exit`."""
     exit_start: int
-    """When the host began to handle the exit: kvm_exit."""
+    """When the host began to handle the exit: tracepoint kvm_exit. Written by `kvm_exit`."""
     in_guest_at: int
-    """When it is, or will be, back in the guest."""
+    """When it is, or will be, back in the guest. Written by `vcpu_enter_guest`."""
     blocked_ns: int
-    """Time asleep within this exit."""
+    """How long it slept within this exit. Written by `vcpu_unblock`, cleared by `kvm_exit`."""
     preempted_for: int
-    """For how long another task will take the pCPU at the next chance; 0: none."""
-    # the guest's program
+    """How long another task will take the pCPU at the next chance; 0: none. Written by `preempt`, served and cleared by
+    `vcpu_enter_guest`."""
+    # the guest's program, written by `kvmlab.model.guest_os`
     guest: int
-    """The number of its guest."""
+    """The number of its guest. Set up."""
     since: int
-    """Up to when guest time has been taken off `left` or `work_left` (see `consume`)."""
+    """Up to when guest time has been taken off `left` or `work_left`. Written by `consume`, `guest_resume`,
+    `take_interrupt`."""
     left: int
-    """What is left of the handler."""
+    """How long the handler has still to run. Written by `take_interrupt`, `consume`."""
     programmed: int
-    """The deadline that the guest believes its timer is set to; NEVER: none."""
+    """The deadline that the guest believes its timer is set to; NEVER: none. Written by `write_timer`,
+    `timer_handled`."""
     next_tick: int
+    """When its tick is due; NEVER: it has none. Written by `timer_handled`, `new_work`."""
     next_timer: int
+    """When its additional timer is due; NEVER: it has none. Written by `timer_handled`."""
     timers_left: int
-    """Timer interrupts until it stops; -1: it does not."""
-    # what was counted
+    """Timer interrupts until it stops; -1: it does not. Written by `timer_handled`."""
+    # what was counted: armed = delivered + cancelled + coalesced + what is still due
     armed: int
+    """Timers armed, each period of a periodic one. Written by `start_apic_timer`,
+    `advance_periodic_target_expiration`."""
     delivered: int
+    """Timer interrupts whose handler has begun. Written by `take_interrupt`."""
     cancelled: int
+    """Timers that were written again before they were delivered. Written by `start_apic_timer`."""
     lost_ns: int
-    """Guest time lost to exits, the time asleep excluded."""
+    """Guest time lost to exits, the time asleep excluded. Written by `count_gap`."""
     gap_max: int
-    """The longest single gap."""
+    """The longest single gap, ns. Written by `count_gap`."""
     lat_n: int
-    """Timer interrupts handled; the latencies are from deadline to handler."""
+    """Latencies, each how long from a deadline to its handler. This and the next three written by `record_latency`."""
     lat_sum: int
+    """Their sum, ns."""
     lat_min: int
+    """The shortest, ns; below 0: the interrupt came early."""
     lat_max: int
+    """The longest, ns."""
     # what few guests need
     move_to: int
-    """Where the scheduler wants it, NONE without a wish."""
+    """The pCPU where the scheduler wants it, NONE without a wish. Written by `move`, `move_if_asked`."""
     halted_at: int
-    """Since when it has halted in guest mode; NEVER: it has not."""
+    """Since when it has halted in guest mode; NEVER: it has not. Written by `guest_resume`; cleared by `kvm_exit`,
+    `take_interrupt`."""
     idle_ns: int
-    """Time that its guest had nothing to do."""
+    """How long its guest had nothing to do. Written where `halted_at` is cleared, and by `vcpu_unblock`."""
     work_left: int
-    """What is left of the burst of work; NEVER: the guest is always busy."""
+    """How long the burst of work has still to run; NEVER: the guest is always busy. Written by `start`, `new_work`,
+    `consume`."""
     period: int
-    """Of a periodic timer."""
+    """How long the period of a periodic timer is. Written by `set_target_expiration`."""
     blocked_at: int
+    """When it last blocked. Written by `vcpu_block`."""
     halt_poll_ns: int
-    """How long the next block polls before it sleeps."""
+    """How long the next block polls before it sleeps. Written by `adjust_halt_poll`."""
     ple_window: int
-    """For how long it may spin with PAUSE before it exits."""
+    """How long it may spin with PAUSE before it exits, ns. Written by `waits`."""
     coalesced: int
-    """Expiries that fell together with another."""
+    """Expiries that fell together with another. Written by `apic_timer_expired`, `set_irr`."""
     hv_armed: int
-    """How often the preemption timer was armed."""
+    """How often the preemption timer was armed. Written by `start_hv_timer`."""
     index: int
+    """Its number. Set up."""
     state: Flag
-    """`State`."""
+    """`State`. Written by `kvm_exit`, `vcpu_enter_guest`, `vcpu_block`, `vcpu_unblock`, `vcpu_runs`, `finish`."""
     facts: Flag
-    """What the policy may look at, packed as `kvmlab.policy.index` does, without the pCPU's own bit."""
+    """What the policy may look at, packed as `kvmlab.policy.index` does, without the pCPU's own bit. Set up."""
     apicv: Flag
+    """kvm_vcpu_apicv_active(). Set up, as the next five."""
     mwait: Flag
     """kvm_mwait_in_guest()."""
     hlt: Flag
     """kvm_hlt_in_guest()."""
     pause_in_guest: Flag
+    """kvm_pause_in_guest()."""
     has_hv_timer: Flag
     """The vendor code has a set_hv_timer operation."""
     timer_mode: Flag
     """`TimerMode`."""
     hv_timer_in_use: Flag
+    """apic_timer.hv_timer_in_use. Written by `start_hv_timer`, `cancel_hv_timer`."""
     pending: Flag
-    """apic_timer.pending: an expiry waits to be injected at VM entry."""
+    """apic_timer.pending: an expiry waits to be injected at VM entry. Set by `apic_timer_expired`, cleared by
+    `kvm_inject_apic_timer_irqs`, `start_apic_timer`."""
     advance_done: Flag
-    """The advance is tuned (up to v5.7)."""
+    """The advance is tuned (up to v5.7). Written by `adjust_lapic_timer_advance`."""
     advance_dynamic: Flag
+    """The advance is tuned at all. Set up."""
     irr: Flag
-    """The timer's vector is pending in the virtual APIC."""
+    """The timer's vector is pending in the virtual APIC. Set by `set_irr`, cleared by `take_interrupt`."""
     posting: Flag
-    """A housekeeping CPU is about to post."""
+    """A housekeeping CPU is about to post. Set by `apic_timer_expired`, cleared by `vmx_deliver_posted_interrupt`."""
     device_irr: Flag
+    """A device's vector is pending too. Set by `deliver_device_interrupt`, cleared by `take_interrupt`."""
     ipi_kick: Flag
-    """The IPI on its way is a kick, not a notification."""
+    """The IPI on its way is a kick, not a notification. Set by `kvm_vcpu_kick`, cleared by `ipi_arrives`."""
     req_migrate_timer: Flag
-    """KVM_REQ_MIGRATE_TIMER."""
+    """KVM_REQ_MIGRATE_TIMER. Set by `kvm_arch_vcpu_load`, served and cleared by `vcpu_enter_guest`."""
     exit_reason: Flag
-    """`Exit`, or NO_EXIT."""
+    """`Exit`, or NO_EXIT before the first. Written by `kvm_exit`."""
     exit_fast: Flag
-    """The exit under way takes the fast path."""
+    """The exit under way takes the fast path. Written by `kvm_exit`; cleared by `write_timer` if the path ends."""
     halting: Flag
-    """The guest has executed HLT, and the host has not let it go on yet."""
+    """The guest has executed HLT, and the host has not let it go on yet. Set by `waits`, cleared by `vcpu_unblock`,
+    `vcpu_enter_guest`."""
     was_hv: Flag
-    """The preemption timer was in use when the vCPU blocked."""
+    """The preemption timer was in use when the vCPU blocked. Written by `kvm_lapic_switch_to_sw_timer`."""
     in_handler: Flag
-    """`Handler`."""
+    """`Handler`. Written by `take_interrupt`, `handler_ends`."""
     eoi_done: Flag
+    """The handler has written its EOI, or need not. Written by `take_interrupt`, `handler_ends`."""
     handled: Flag
-    """The handler has done its work."""
+    """The handler has done its work. Written by `timer_handled`, cleared by `take_interrupt`."""
     idle: Flag
-    """The guest has nothing to do."""
+    """The guest has nothing to do. Written by `work_ends`, `new_work`."""
     live: Flag
-    """A timer is armed and has not expired."""
+    """A timer is armed and has not expired. Set by `start_apic_timer`, `advance_periodic_target_expiration`; cleared by
+    `apic_timer_expired`, `start_apic_timer`."""
 
 
 class Machine(NamedTuple):
@@ -444,7 +519,7 @@ class Machine(NamedTuple):
     queue: list[int]
     """Numbers of the lanes that have an event, in heap order."""
     exits: list[ExitCount]
-    """Vcpu by vCPU, one per `Exit`."""
+    """vCPU by vCPU, one per `Exit`."""
     histogram: list[int]
     """Latencies, vCPU by vCPU, HIST_BINS bins each (`histogram_bin`)."""
     places: list[int]

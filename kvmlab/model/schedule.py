@@ -9,25 +9,30 @@ from kvmlab.model.heap import remove, sift
 from kvmlab.model.names import LANE_BITS, NEVER, NONE, Lane
 from kvmlab.model.records import Machine
 
+SEQ_BITS = 48
+"""An entry's order is its kind of lane, and below it this many bits of `Loop.seq`."""
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 def cold(rule: Callable[P, T]) -> Callable[P, T]:
-    """Mark a rule that few events need: compiled, it stands apart, where it is in no other's way."""
+    """Mark a rule that few events need: translated, it is not inlined into those that call it."""
     rule.cold = True  # type: ignore[attr-defined]
     return rule
 
 
 def lane_of(m: Machine, kind: int, owner: int) -> int:
-    """Return the number of a lane: those of a vCPU stand together, the pCPUs' behind them all."""
+    """Return the number of a lane: those of a vCPU stand together, one per pCPU stands behind them all.
+
+    `owner`: the vCPU, or for Lane.PCPU the pCPU.
+    """
     if kind == Lane.PCPU:
         return (m.loop.n_vcpus << LANE_BITS) + owner
     return (owner << LANE_BITS) + kind
 
 
 def schedule(m: Machine, kind: int, owner: int, time: int) -> None:
-    """Set when the lane's next event comes; NEVER clears it. Order: time, then kind, then sequence.
+    """Set when the lane's next event comes (ns); NEVER clears it. Order: time, then kind, then sequence.
 
     The lane whose event is under way stays in the queue until that is done (`Loop.handled`), so that a new event only
     moves it.
@@ -50,7 +55,7 @@ def schedule(m: Machine, kind: int, owner: int, time: int) -> None:
         loop.queued += 1
     lane.time = time
     loop.seq += 1
-    lane.order = (kind << 48) | loop.seq
+    lane.order = (kind << SEQ_BITS) | loop.seq
     sift(m.lanes, m.queue, 0, loop.queued, place, i)
 
 
@@ -62,7 +67,7 @@ def clear(m: Machine, i: int) -> None:
 
 
 def scheduled(m: Machine, kind: int, owner: int) -> int:
-    """Return when the lane's next event comes, or NEVER."""
+    """Return when the lane's next event comes (ns), or NEVER; the one under way does not count."""
     i = lane_of(m, kind, owner)
     return NEVER if i == m.loop.handled else m.lanes[i].time
 

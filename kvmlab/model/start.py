@@ -10,29 +10,15 @@ from __future__ import annotations
 from math import ceil
 
 from kvmlab.model.draws import HIST_BINS, exponential, hash32, start_offset
-from kvmlab.model.hrtimer import enqueue_hrtimer, reprogram
+from kvmlab.model.hrtimer import enqueue_hrtimer, hrtimer_force_reprogram
 from kvmlab.model.lapic import ADVANCE_NS_INIT
-from kvmlab.model.names import (
-    LANE_BITS,
-    NEVER,
-    NO_EXIT,
-    NONE,
-    STREAMS,
-    Exit,
-    Handler,
-    Lane,
-    Load,
-    Owner,
-    Place,
-    State,
-    Stream,
-)
+from kvmlab.model.names import NEVER, NO_EXIT, NONE, STREAMS, Exit, Handler, Lane, Load, Owner, Place, State, Stream
 from kvmlab.model.records import Machine
-from kvmlab.model.schedule import schedule
+from kvmlab.model.schedule import lane_of, schedule
 from kvmlab.policy import APICV_BIT, HLT_BIT, MWAIT_BIT, PI_INJECT_TIMER_BIT
 
-US, MS = 1e3, 1e6
-"""One in ns."""
+US = 1e3
+"""1 us in ns."""
 NS_PER_S = 1e9
 LOWEST_HV_RANGE_S = 10
 """vmx.c gives the preemption timer up when its 32 bits pass in less than 10 s."""
@@ -42,12 +28,12 @@ LOWEST_HV_RANGE_S = 10
 
 
 def ns_of(amount: float, unit: float) -> int:
-    """Return a time in whole ns, or NEVER for a negative one, which stands for None."""
+    """Return a time given in a unit of `unit` ns in whole ns, or NEVER for a negative one, which stands for None."""
     return NEVER if amount < 0.0 else round(amount * unit)
 
 
 def gap_ns(per_second: float) -> int:
-    """Return the mean time in ns between things that come so often; NEVER for 0."""
+    """Return the mean time in ns between things that come `per_second` times a second; NEVER for 0."""
     return NEVER if per_second == 0.0 else round(NS_PER_S / per_second)
 
 
@@ -132,7 +118,7 @@ def plan(m: Machine) -> None:
     sizes = m.sizes
     sizes.vcpus = n
     sizes.timers = n + 2 * pcpus
-    sizes.lanes = (n << LANE_BITS) + pcpus
+    sizes.lanes = lane_of(m, Lane.PCPU, pcpus)  # the last pCPU's stands last
     sizes.queue = sizes.lanes
     sizes.exits = n * len(Exit)
     sizes.histogram = n * HIST_BINS
@@ -174,7 +160,7 @@ def plan_guest(m: Machine, number: int) -> None:
 
 
 def plan_pcpus(m: Machine) -> None:
-    """Say which pCPUs are isolated, housekeeping and busy, and where each one's queue of hrtimers begins."""
+    """Set which pCPUs are isolated, housekeeping and busy, and where each one's queue of hrtimers begins."""
     for i in range(len(m.isolated)):
         m.pcpus[m.isolated[i]].isolated = 1
     for i in range(len(m.guests)):
@@ -330,7 +316,7 @@ def start(m: Machine) -> None:
         timer = m.timers[i]
         if timer.time != NEVER:
             enqueue_hrtimer(m, i, timer.owner, timer.time)
-            reprogram(m, timer.owner)
+            hrtimer_force_reprogram(m, timer.owner)
     for v in range(len(m.vcpus)):
         vcpu = m.vcpus[v]
         program = m.guests[vcpu.guest]

@@ -1,31 +1,31 @@
-"""The host's side of a vCPU thread: enter the guest, block, be preempted, move (x86.c and kvm_main.c)."""
+"""The host's side of a vCPU thread: enter the guest, block, be preempted, move.
+
+First the functions of arch/x86/kvm/x86.c, in its order (v6.8), then what the scheduler and devices do. A function that
+is not the kernel's says so: "Ours".
+"""
 
 from __future__ import annotations
 
 from kvmlab.model.draws import cost
 from kvmlab.model.guest_os import guest_resume
+from kvmlab.model.kvm_main import adjust_halt_poll, kvm_vcpu_kick, kvm_vcpu_wake_up
 from kvmlab.model.lapic import (
     kvm_inject_apic_timer_irqs,
     kvm_lapic_restart_hv_timer,
     kvm_lapic_switch_to_hv_timer,
     kvm_lapic_switch_to_sw_timer,
     kvm_migrate_apic_timer,
-    kvm_vcpu_kick,
-    kvm_vcpu_wake_up,
     kvm_wait_lapic_expire,
-    send_ipi,
 )
 from kvmlab.model.names import NEVER, NONE, Cost, Exit, Lane, State, Trace
 from kvmlab.model.records import Machine
 from kvmlab.model.schedule import schedule, trace_step
 from kvmlab.model.vmexit import count_gap, kvm_entry, kvm_exit
-
-HALT_POLL_NS_GROW_START = 10_000
-HALT_POLL_NS_GROW = 2
+from kvmlab.model.vmx import kvm_vcpu_trigger_posted_interrupt, vmx_update_hv_timer
 
 
 def kvm_arch_vcpu_load(m: Machine, v: int, cpu: int, now: int) -> None:
-    """The scheduler runs the vCPU on `cpu`. The hv timer is restarted before vcpu->cpu is brought up to date."""
+    """Run the vCPU on `cpu`, as the scheduler wants. The hv timer is restarted while vcpu->cpu is still the old one."""
     vcpu = m.vcpus[v]
     if m.pcpus[vcpu.pcpu].vcpu == v:
         m.pcpus[vcpu.pcpu].vcpu = NONE
@@ -39,7 +39,7 @@ def kvm_arch_vcpu_load(m: Machine, v: int, cpu: int, now: int) -> None:
 
 
 def move_if_asked(m: Machine, v: int, now: int) -> int:
-    """Carry out a move that the scheduler wants; return the time after it."""
+    """Carry out a move that the scheduler wants, if the pCPU is free; return the time after it. Ours."""
     vcpu = m.vcpus[v]
     if vcpu.move_to != NONE:
         if m.pcpus[vcpu.move_to].vcpu == NONE:
@@ -47,58 +47,6 @@ def move_if_asked(m: Machine, v: int, now: int) -> int:
             kvm_arch_vcpu_load(m, v, vcpu.move_to, now)
         vcpu.move_to = NONE
     return now
-
-
-def adjust_halt_poll(m: Machine, v: int, halted_ns: int) -> None:
-    """Grow or shrink how long a block polls before it sleeps (kvm_vcpu_halt in kvm_main.c)."""
-    vcpu = m.vcpus[v]
-    ceiling = m.host.halt_poll_max_ns
-    if ceiling == 0 or halted_ns <= vcpu.halt_poll_ns:
-        return
-    if halted_ns > ceiling:
-        vcpu.halt_poll_ns = 0
-    elif vcpu.halt_poll_ns < ceiling:
-        vcpu.halt_poll_ns = min(ceiling, max(HALT_POLL_NS_GROW_START, vcpu.halt_poll_ns * HALT_POLL_NS_GROW))
-
-
-def vcpu_block(m: Machine, v: int, now: int) -> None:
-    """The guest has halted and nothing is pending: sleep."""
-    vcpu = m.vcpus[v]
-    trace_step(m, now, vcpu.pcpu, v, Trace.BLOCK, 0)
-    kvm_lapic_switch_to_sw_timer(m, v, now)
-    vcpu.state = State.BLOCKED
-    vcpu.blocked_at = now
-    schedule(m, Lane.VCPU, v, NEVER)
-    if vcpu.pending or vcpu.irr:
-        kvm_vcpu_wake_up(m, v, now)
-
-
-def vcpu_unblock(m: Machine, v: int, now: int) -> None:
-    """The vCPU thread runs again, perhaps elsewhere."""
-    vcpu = m.vcpus[v]
-    blocked = now - vcpu.blocked_at
-    adjust_halt_poll(m, v, blocked)
-    vcpu.idle_ns += blocked
-    vcpu.blocked_ns += blocked
-    vcpu.state = State.HOST
-    vcpu.halting = 0
-    now = move_if_asked(m, v, now)
-    kvm_lapic_switch_to_hv_timer(m, v, now)
-    vcpu_enter_guest(m, v, now)
-
-
-def vmx_update_hv_timer(m: Machine, v: int) -> None:
-    """Load the preemption timer for this entry: whole grains of 2**N cycles, 0 when overdue; it counts in the guest."""
-    vcpu = m.vcpus[v]
-    if vcpu.hv_timer_in_use:
-        host = m.host
-        remaining = max(0, vcpu.hv_deadline - vcpu.in_guest_at)
-        grains = (remaining * host.tsc_khz // 1_000_000) >> host.preemption_timer_shift
-        loaded = (grains << host.preemption_timer_shift) * 1_000_000 // host.tsc_khz
-        # A timer whose grain is longer than what remains exits at once, over and over until the deadline. That a
-        # microsecond passes each time keeps such a run finite even where exits cost nothing.
-        loaded = max(loaded, min(remaining, 1000))
-        schedule(m, Lane.HV, v, vcpu.in_guest_at + loaded)
 
 
 def vcpu_enter_guest(m: Machine, v: int, now: int) -> None:
@@ -129,10 +77,37 @@ def vcpu_enter_guest(m: Machine, v: int, now: int) -> None:
     guest_resume(m, v, vcpu.in_guest_at)
 
 
-def vcpu_runs(m: Machine, v: int, now: int) -> None:
-    """The host's part is over: the handling of an exit, a wake-up, or the task that had preempted the vCPU.
+def vcpu_block(m: Machine, v: int, now: int) -> None:
+    """Sleep: the guest has halted, and nothing is pending."""
+    vcpu = m.vcpus[v]
+    trace_step(m, now, vcpu.pcpu, v, Trace.BLOCK, 0)
+    kvm_lapic_switch_to_sw_timer(m, v, now)
+    vcpu.state = State.BLOCKED
+    vcpu.blocked_at = now
+    schedule(m, Lane.VCPU, v, NEVER)
+    if vcpu.pending or vcpu.irr:
+        kvm_vcpu_wake_up(m, v, now)
 
-    A thread that is to run while its pCPU handles an interrupt has to wait for the end of that.
+
+def vcpu_unblock(m: Machine, v: int, now: int) -> None:
+    """Let the vCPU thread run again, perhaps elsewhere. Ours: the second half of vcpu_block()."""
+    vcpu = m.vcpus[v]
+    blocked = now - vcpu.blocked_at
+    adjust_halt_poll(m, v, blocked)
+    vcpu.idle_ns += blocked
+    vcpu.blocked_ns += blocked
+    vcpu.state = State.HOST
+    vcpu.halting = 0
+    now = move_if_asked(m, v, now)
+    kvm_lapic_switch_to_hv_timer(m, v, now)
+    vcpu_enter_guest(m, v, now)
+
+
+def vcpu_runs(m: Machine, v: int, now: int) -> None:
+    """Go on with the thread: an exit is handled, a wake-up is through, or the task that had preempted it is done.
+
+    A thread that is to run while its pCPU handles an interrupt has to wait for the end of that. Ours: vcpu_run() and
+    the scheduler.
     """
     vcpu = m.vcpus[v]
     irq_end = m.pcpus[vcpu.pcpu].irq_end
@@ -146,32 +121,35 @@ def vcpu_runs(m: Machine, v: int, now: int) -> None:
 
 
 def leave_guest_by_irq(m: Machine, v: int, now: int) -> int:
-    """An interrupt for the host arrives on the vCPU's pCPU in guest mode; return when the host sees it."""
-    return kvm_exit(m, v, Exit.EXTERNAL_INTERRUPT, False, max(now, m.vcpus[v].in_guest_at))
+    """Take a vCPU in guest mode out of it, by an interrupt for the host; return when the host sees it. Ours."""
+    vcpu = m.vcpus[v]
+    if vcpu.state != State.GUEST:
+        return now
+    return kvm_exit(m, v, Exit.EXTERNAL_INTERRUPT, False, max(now, vcpu.in_guest_at))
 
 
 def preempt(m: Machine, v: int, for_ns: int, now: int) -> None:
-    """Another task takes the pCPU for a while."""
+    """Let another task take the pCPU for `for_ns`. Ours."""
     vcpu = m.vcpus[v]
     if vcpu.state == State.GUEST or vcpu.state == State.HOST:
         vcpu.preempted_for = for_ns
-    if vcpu.state == State.GUEST:
-        leave_guest_by_irq(m, v, now)
+    leave_guest_by_irq(m, v, now)
 
 
 def move(m: Machine, v: int, cpu: int, now: int) -> None:
-    """The scheduler wants the vCPU on `cpu`: at once if it runs, else when it next does."""
-    vcpu = m.vcpus[v]
-    vcpu.move_to = cpu
-    if vcpu.state == State.GUEST:
-        leave_guest_by_irq(m, v, now)
+    """Let the scheduler want the vCPU on `cpu`: at once if it is in the guest, else when it next runs. Ours."""
+    m.vcpus[v].move_to = cpu
+    leave_guest_by_irq(m, v, now)
 
 
 def deliver_device_interrupt(m: Machine, v: int, now: int) -> None:
-    """A device model on another CPU raises an interrupt: posted with APICv, else by kick."""
+    """Raise an interrupt of a device, whose model runs on another CPU: posted with APICv, else by kick.
+
+    Ours: what vmx_deliver_interrupt() does with it.
+    """
     vcpu = m.vcpus[v]
     vcpu.device_irr = 1
-    if vcpu.state == State.GUEST and vcpu.apicv:
-        send_ipi(m, v, now + cost(m, v, Cost.POSTED_DELIVERY))
+    if vcpu.apicv:
+        kvm_vcpu_trigger_posted_interrupt(m, v, now)
     else:
         kvm_vcpu_kick(m, v, NONE, now)

@@ -1,15 +1,30 @@
-"""Leaving guest mode and coming back: what perf kvm stat counts and times, and what the guest loses."""
+"""Leaving guest mode and coming back: which path an exit takes, what perf kvm stat times, and what the guest loses.
+
+kvm_exit and kvm_entry are the kernel's tracepoints; what stands around them is ours.
+"""
 
 from __future__ import annotations
 
+from kvmlab.kernels import ArmFastpath
 from kvmlab.model.draws import cost
-from kvmlab.model.names import FAST, NEVER, Cost, Exit, Lane, State, Trace
+from kvmlab.model.lapic import kvm_can_use_hv_timer
+from kvmlab.model.names import FAST, NEVER, Cost, Exit, Lane, State, TimerMode, Trace
 from kvmlab.model.records import Machine
 from kvmlab.model.schedule import schedule, trace_step
 
 
+def arm_takes_fastpath(m: Machine, v: int) -> bool:
+    """Return True if the write that arms the timer takes the fast path: TSC-deadline only, by release.
+
+    handle_fastpath_set_tscdeadline() in x86.c, gone in v6.18.
+    """
+    gate = m.kernel.arm_fastpath
+    allowed = gate == ArmFastpath.ALWAYS or (gate == ArmFastpath.HV_ONLY and kvm_can_use_hv_timer(m, v))
+    return allowed and m.vcpus[v].timer_mode == TimerMode.TSC_DEADLINE
+
+
 def handling_step(reason: int, fast: bool) -> int:
-    """Which cost an exit's handling has."""
+    """Return which `Cost` the handling of an exit has."""
     if reason == Exit.EXTERNAL_INTERRUPT:
         return Cost.EXTERNAL_INTERRUPT
     if reason == Exit.MSR_WRITE:
@@ -24,7 +39,7 @@ def handling_step(reason: int, fast: bool) -> int:
 
 
 def consume(m: Machine, v: int, now: int) -> None:
-    """Take the guest time since `since` off what the guest is doing."""
+    """Take the guest time since `Vcpu.since` off what the guest is doing."""
     vcpu = m.vcpus[v]
     used = now - vcpu.since
     vcpu.since = now

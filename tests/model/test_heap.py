@@ -15,7 +15,7 @@ class Entry:
 
 
 class Queues(RuleBasedStateMachine):
-    """Set entries, set them anew, take the first, take any: in several heaps in one list."""
+    """Set entries, set them again, take the first, take any: in several heaps in one list."""
 
     def __init__(self):
         super().__init__()

@@ -1,0 +1,55 @@
+"""Nothing is lost: every timer is accounted for, and the tables add up."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+import kvmlab as kl
+from kvmlab.model.names import EXITS, Place
+from tests.model.observed import exit_counts, places
+from tests.strategies import COSTS, few, scenarios
+
+
+@given(scenarios(costs=COSTS))
+@few(150)
+def test_every_timer_armed_is_delivered_cancelled_coalesced_or_still_due(scenario):
+    v = kl.simulate(scenario).machine.vcpus
+    due = v["live"] + v["pending"] + v["posting"] + v["irr"]
+    np.testing.assert_array_equal(v["armed"], v["delivered"] + v["cancelled"] + v["coalesced"] + due)
+    assert all(np.all((v[name] >= 0) & (v[name] <= 1)) for name in ("live", "pending", "posting", "irr"))
+    np.testing.assert_array_equal(v["lat_n"], v["delivered"])
+
+
+@given(scenarios(costs=COSTS))
+@few(100)
+def test_tables_add_up(scenario):
+    run = kl.simulate(scenario)
+    rows = run.exit_rows
+    assert (
+        run.exits["Samples"].sum()
+        == rows["count"].sum()
+        == sum(run.exits_of(i)["Samples"].sum() for i in range(len(rows)))
+    )
+    assert np.all(rows["fast"] <= rows["count"])
+    assert set(np.array(EXITS)[np.any(rows["fast"], axis=0)]) <= {"MSR_WRITE", "PREEMPTION_TIMER"}
+    if len(run.exits):
+        assert run.exits["Samples%"].sum() == pytest.approx(100)
+        assert run.exits["Time%"].sum() == pytest.approx(100 if rows["sum_ns"].any() else 0)
+    assert run.placement["share"].sum() == pytest.approx(1 if run.placement["expiries"].any() else 0)
+    assert run.latency["count"].sum() == run.latency_histogram["count"].sum() == run.machine.vcpus["delivered"].sum()
+    assert run.fired_on.sum() == np.sum(run.machine.pcpus["fired"])
+    assert np.all(run.machine.vcpus["lost_ns"] >= 0)
+    assert np.all(run.disturbance["longest_gap_us"] * 1000 <= run.machine.vcpus["lost_ns"] + 1e-6)
+
+
+@given(scenarios())
+@few(100)
+def test_every_exit_that_an_expiry_makes_is_counted(scenario):
+    run = kl.simulate(scenario)
+    at = places(run)
+    assert np.all(exit_counts(run, "PREEMPTION_TIMER") >= at[:, Place.HV])
+    others = sum(g.workload.host_irq_hz + g.preempt_hz + bool(g.moves_every_ms) for g in scenario.guests)
+    if not others:
+        assert np.all(exit_counts(run, "PREEMPTION_TIMER") == at[:, Place.HV])
+    # Of two timers served in one interrupt, or whose kicks meet, the second finds the vCPU on its way out.
+    assert np.all(exit_counts(run, "EXTERNAL_INTERRUPT") >= at[:, Place.KICKED])

@@ -1,0 +1,48 @@
+"""The preemption timer: who uses it, and what happens to it around a block."""
+
+import pytest
+from hypothesis import given
+
+import kvmlab as kl
+from kvmlab.model.names import Place
+from tests.model.observed import can_post, exit_counts, owners, places
+from tests.strategies import few, hosts, scenarios
+
+
+@given(scenarios())
+@few(150)
+def test_who_may_not_use_the_preemption_timer_does_not(scenario):
+    run = kl.simulate(scenario)
+    host = scenario.host
+    hv_exits = exit_counts(run, "PREEMPTION_TIMER")
+    armed = run.machine.vcpus["hv_armed"]
+    wraps_too_soon = host.tsc_ghz * 1e9 / 2**host.preemption_timer_shift > (2**32 - 1) / 10
+    for i, (guest, cpus) in enumerate(owners(scenario)):
+        never = guest.mwait_in_guest or host.vendor == "amd" or not host.preemption_timer or wraps_too_soon
+        if never or can_post(scenario, guest, cpus) == {True}:
+            assert (hv_exits[i], places(run)[i, Place.HV], armed[i]) == (0, 0, 0)
+
+
+@given(scenarios(host=hosts(least=2, most=6, vendor="intel", preemption_timer=True, preemption_timer_shift=5)))
+@few(100)
+def test_who_may_use_the_preemption_timer_does(scenario):
+    """It serves all that is armed, unless the vCPU blocks or was given a deadline already past."""
+    run = kl.simulate(scenario)
+    for i, (guest, cpus) in enumerate(owners(scenario)):
+        if not guest.mwait_in_guest and can_post(scenario, guest, cpus) == {False}:
+            assert places(run)[i, Place.POSTED] == 0
+            if guest.hlt_in_guest or not guest.workload.idle_us or guest.workload.waits_by in ("spin", "pause"):
+                assert places(run)[i, [Place.OWN, Place.KICKED]].tolist() == [0, 0]
+                assert run.machine.vcpus["armed"][i] == 0 or run.machine.vcpus["hv_armed"][i] > 0
+
+
+@pytest.mark.parametrize("kernel", ["v5.13", "v5.18"])
+def test_the_preemption_timer_takes_over_again_after_a_block(kernel):
+    """A device wakes the guest long before its tick: the hrtimer stood in only while the guest slept."""
+    workload = kl.Workload(tick_hz=100, busy_us=300, idle_us=300, waits_by="hlt", nohz_idle=False)
+    host = kl.Host(pi_inject_timer=False)
+    run = kl.simulate(kl.Scenario(host, kl.Guest(workload=workload), kernel=kernel, duration_s=5))
+    expiries = run.placement["expiries"]
+    assert expiries["hv"] > 100
+    assert expiries["not in guest"] > 100
+    assert expiries["own pCPU"] == expiries["housekeeping kicked"] == 0
