@@ -6,7 +6,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-class RulesHook(BuildHookInterface):  # type: ignore[type-arg]
+class RulesHook(BuildHookInterface[Any]):
     """Runs for wheels and for editable installs."""
 
     PLUGIN_NAME = "custom"
