@@ -7,7 +7,9 @@ error, never the interpreter.
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -16,6 +18,10 @@ import wasmtime
 from kvmlab.engine.layout import GIVEN, PLANNED, TABLES, WORD_BYTES, WORDS_AT, Tables, words
 
 PAGE = 1 << 16
+LARGE = 4 << 20
+"""From how many bytes on a memory is worth large pages: as numpy has it."""
+MADV_HUGEPAGE = 14
+"""Of Linux's madvise(2)."""
 
 
 @functools.cache
@@ -59,7 +65,15 @@ class WasmMachine:
         missing = self.addresses[""] - self.memory.data_len(self.store)
         if missing > 0:
             self.memory.grow(self.store, -(-missing // PAGE))
+        self.prefer_large_pages()
         self.call("prepare")
+
+    def prefer_large_pages(self) -> None:
+        """Ask Linux for large pages, as numpy does: thousands of vCPUs lie on more pages than a TLB holds."""
+        size = self.memory.data_len(self.store)
+        if sys.platform == "linux" and size >= LARGE:
+            start = ctypes.cast(self.memory.data_ptr(self.store), ctypes.c_void_p)
+            ctypes.CDLL(None).madvise(start, ctypes.c_size_t(size), MADV_HUGEPAGE)  # advice: no harm if it is not taken
 
     def view(self, name: str) -> np.ndarray:
         """Return a table where it lies. Not to be kept: it is invalid when the memory has grown or is gone."""

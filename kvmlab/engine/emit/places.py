@@ -122,13 +122,13 @@ class Places(Arithmetic, ast.NodeVisitor):
 
     def constant_word(self, words: Any, index: int, kind: ir.Type) -> Any:
         """Return a word of the machine, which does not change while rules run."""
-        word = self.builder.load(self.builder.gep(words, [WORD(index)], source_etype=WORD), typ=kind)
+        word = self.builder.load(self.builder.gep(words, [WORD(index)], inbounds=True, source_etype=WORD), typ=kind)
         word.set_metadata("invariant.load", self.program.module.add_metadata([]))
         return word
 
     def offset(self, start: Any, by: Any) -> Any:
         """Return the address so many bytes behind another."""
-        return self.builder.gep(start, [by], source_etype=BYTE)
+        return self.builder.gep(start, [by], inbounds=True, source_etype=BYTE)
 
     def place(self, node: ast.expr) -> Place:
         """Return what an assignment's left side names."""
