@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def no_module(why: str) -> bytes | None:
     """Tell the reader why runs are slow; return None."""
-    print(f"kvmlab: {why}; runs take about 200 times as long in plain Python.", file=sys.stderr)
+    print(f"kvmlab: {why}; runs take about 100 times as long in plain Python.", file=sys.stderr)
     return None
 
 
