@@ -51,6 +51,12 @@ def translated(*, checked: bool = False) -> bytes:
 def keep(module: bytes, path: Path = MODULE) -> None:
     """Write the module to `path`, whole or not at all. Raises OSError."""
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(module)
+        try:
+            file.write(module)
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError:
+            os.unlink(file.name)
+            raise
     os.chmod(file.name, 0o644)
     os.replace(file.name, path)

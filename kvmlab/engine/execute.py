@@ -47,7 +47,10 @@ def new_module() -> bytes:
 @functools.cache
 def module() -> bytes | None:
     """Return the module to run, made again if need be; None if runs are in plain Python, which is said once."""
-    if os.environ.get("KVMLAB_ENGINE") == "python":
+    wanted = os.environ.get("KVMLAB_ENGINE", "")
+    if wanted not in ("", "python"):
+        raise ValueError(f"KVMLAB_ENGINE: {wanted!r} does not fit; allowed: python, or not set")
+    if wanted == "python":
         return None
     if importlib.util.find_spec("wasmtime") is None:
         return no_module("wasmtime is not installed")

@@ -74,7 +74,7 @@ def test_an_unchecked_module_is_the_same_within_the_limits(rule, start, rows, a,
 
 
 @given(mutated(), numbers, entries, st.lists(st.tuples(words, words), min_size=3, max_size=3))
-@few(250)
+@few(150)
 def test_what_is_no_rule_is_refused_or_means_what_python_means(rule, start, rows, arguments):
     """A variable without a value, a bool for an int, a float for a bool: nothing gets through as something else."""
     try:

@@ -99,6 +99,24 @@ def test_python_can_be_asked_for(monkeypatch):
     execute.module.cache_clear()
 
 
+def test_nothing_else_can_be_asked_for(monkeypatch):
+    monkeypatch.setenv("KVMLAB_ENGINE", "Python")
+    execute.module.cache_clear()
+    with pytest.raises(ValueError, match="KVMLAB_ENGINE: 'Python' does not fit; allowed: python, or not set"):
+        execute.machine(SCENARIO)
+    execute.module.cache_clear()
+
+
+def test_what_could_not_be_written_leaves_nothing(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(build.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        build.keep(GOOD, tmp_path / "rules.wasm")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.skipif(not HAS_LLVMLITE, reason="llvmlite is not installed")
 def test_a_missing_module_is_made_and_kept(module_at, capsys):
     assert not isinstance(execute.machine(SCENARIO), PlainMachine)
