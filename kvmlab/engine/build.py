@@ -50,13 +50,14 @@ def translated(*, checked: bool = False) -> bytes:
 
 def keep(module: bytes, path: Path = MODULE) -> None:
     """Write the module to `path`, whole or not at all. Raises OSError."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        try:
+    file = tempfile.NamedTemporaryFile(dir=path.parent, delete=False)  # noqa: SIM115 (closed before it is moved)
+    try:
+        with file:
             file.write(module)
             file.flush()
             os.fsync(file.fileno())
-        except OSError:
-            os.unlink(file.name)
-            raise
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+        os.chmod(file.name, 0o644)
+        os.replace(file.name, path)
+    except OSError:
+        Path(file.name).unlink(missing_ok=True)
+        raise
