@@ -59,7 +59,10 @@ def rev2(v: VcpuFacts) -> bool:
 
 
 def rev3(v: VcpuFacts) -> bool:
-    """Ask the VM instead: commit 1714a4eb6fb0 (Wanpeng Li, January 2022, v5.18 and stable kernels)."""
+    """Ask the VM instead: commit 1714a4eb6fb0 (Wanpeng Li, January 2022, v5.18 and stable kernels).
+
+    The line stands first in Sean Christopherson's mail of 7 December 2021 (<Ya/s17QDlGZi9COR@google.com>).
+    """
     return v.pi_inject_timer and v.apicv_active and (v.mwait_in_guest or v.hlt_in_guest)
 
 
