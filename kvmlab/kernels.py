@@ -5,11 +5,16 @@ Sources: lapic.c, vmx.c, x86.c, hrtimer.c and sched/core.c of the releases named
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from kvmlab import policy
 from kvmlab.policy import Policy
+
+STABLE = re.compile(r"v?\d+\.\d+\.(\d+)")
+"""What begins the name of a stable release: its third number."""
 
 
 class ArmFastpath(IntEnum):
@@ -51,7 +56,9 @@ class Kernel:
     nearest_any_cpu: bool
     """housekeeping_any_cpu() looks for the nearest NUMA node first: seen in v5.8, not in v5.3."""
     counts_fastpath_exits: bool
-    """KVM's counter ``exits`` includes fast-path exits: not in 5.10 (recorded), yes in 6.1 (recorded)."""
+    """KVM's counter ``exits`` includes fast-path exits: from v6.4 and stable 6.3.7, 6.1.33, 5.15.116 on (8b703a49c9df,
+    vcpu_enter_guest, x86.c). The back-port to 5.10.y put the line into kvm_msr_allowed(), where it counts none.
+    Recorded: 5.10.262 does not count them, 6.1.176 does."""
 
     def with_policy(self, name: str, other: Policy) -> Kernel:
         """Return the same machinery under another policy, called `name`."""
@@ -67,6 +74,22 @@ def parse_release(release: str) -> tuple[int, int]:
         raise ValueError(
             f"release: {release!r} is no kernel release; allowed: major.minor, such as v5.13 or 6.1.176"
         ) from None
+
+
+def stable_number(release: str) -> int:
+    """Return the third number of a stable release such as "6.1.176" or "6.1.176-amd64"; 0 without one."""
+    found = STABLE.match(release)
+    return int(found[1]) if found else 0
+
+
+def has_patch(release: str, upstream: tuple[int, int], stable: Mapping[tuple[int, int], int]) -> bool:
+    """Return True if a release has a patch that came upstream with `upstream` and was back-ported to stable kernels.
+
+    `stable`: for each major.minor that took it, the first stable number that has it. Raises ValueError if `release` is
+    no release.
+    """
+    at = parse_release(release)
+    return at >= upstream or (at in stable and stable_number(release) >= stable[at])
 
 
 def release(version: str, rule: Policy, name: str | None = None) -> Kernel:
@@ -87,7 +110,7 @@ def release(version: str, rule: Policy, name: str | None = None) -> Kernel:
         rearm_after_block=at < (5, 17),
         advance_rule=AdvanceRule.V5_2 if at < (5, 3) else AdvanceRule.V5_3 if at < (5, 8) else AdvanceRule.V5_8,
         nearest_any_cpu=at >= (5, 8),
-        counts_fastpath_exits=at >= (5, 11),
+        counts_fastpath_exits=has_patch(version, (6, 4), {(5, 15): 116, (6, 1): 33, (6, 3): 7}),
     )
 
 

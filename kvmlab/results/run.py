@@ -118,7 +118,8 @@ class Run:
     def kvm_stat(self) -> dict[str, int]:
         """KVM's own counters of the same run: exits, irq_exits, halt_exits.
 
-        Kernels before v5.11 do not count fast-path exits in ``exits`` (recorded: 5.10 does not, 6.1 does).
+        Kernels before v6.4 do not count fast-path exits in ``exits``, stable ones from June 2023 on do
+        (`kvmlab.kernels.Kernel.counts_fastpath_exits`).
         """
         count = self.exit_rows["count"].sum(axis=0)
         hidden = 0 if self.scenario.kernel.counts_fastpath_exits else self.fastpath_exits
