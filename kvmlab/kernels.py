@@ -50,7 +50,8 @@ class Kernel:
     """PREEMPTION_TIMER exits have a fast path, and an expiry in the vCPU's own context is injected directly: from v5.8
     (26efe2fd92e5)."""
     rearm_after_block: bool
-    """Every block ends with kvm_lapic_switch_to_hv_timer, hv timer or not: up to v5.16."""
+    """Every block ends with kvm_lapic_switch_to_hv_timer, hv timer in use or not, if the vendor code has a set_hv_timer
+    operation: up to v5.16 (vmx_post_block, vmx.c)."""
     advance_rule: AdvanceRule
     """How adjust_lapic_timer_advance() tunes the advance."""
     nearest_any_cpu: bool

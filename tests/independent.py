@@ -86,10 +86,12 @@ class Vcpu:
             return not self.cpu.housekeeping
         return m or h if kernel > 5.15 else True
 
-    def can_use_hv(self):
+    def has_hv(self):
         host = self.world.scenario.host
-        has = host.vendor == "intel" and host.preemption_timer
-        return has and not self.guest.mwait_in_guest and not self.can_post()
+        return host.vendor == "intel" and host.preemption_timer
+
+    def can_use_hv(self):
+        return self.has_hv() and not self.guest.mwait_in_guest and not self.can_post()
 
     def in_guest(self):
         return not self.blocked and not self.programming and self.env.now >= self.away_until
@@ -211,7 +213,7 @@ class Vcpu:
         self.world.exits["HLT"] += 1  # as perf counts: when it ends
         yield self.env.timeout(self.world.cost("wake_up"))
         self.programming = False
-        if self.period is not None and (was_hv or self.world.release < 5.17):
+        if self.period is not None and (was_hv or (self.has_hv() and self.world.release < 5.17)):
             self.arm(self.armed)
 
     def program(self):

@@ -252,9 +252,14 @@ def kvm_lapic_expired_hv_timer(m: Machine, v: int, now: int) -> None:
 
 
 def kvm_lapic_switch_to_hv_timer(m: Machine, v: int, now: int) -> None:
-    """Arm again as the vCPU wakes: up to v5.16 after every block, later only if the hv timer was in use before."""
-    if m.kernel.rearm_after_block or m.vcpus[v].was_hv:
-        trace_step(m, now, m.vcpus[v].pcpu, v, Trace.SWITCH_TO_HV, 0)
+    """Arm again as the vCPU wakes: up to v5.16 after every block, later only if the hv timer was in use before.
+
+    vmx_post_block() in vmx.c (read in 5.2.1 to 5.15.16) asks for a set_hv_timer operation only; SVM has neither, and
+    preemption_timer=0 takes it away (hardware_setup). vcpu_block() in x86.c (v6.8) asks what was in use.
+    """
+    vcpu = m.vcpus[v]
+    if vcpu.was_hv or (m.kernel.rearm_after_block and vcpu.has_hv_timer):
+        trace_step(m, now, vcpu.pcpu, v, Trace.SWITCH_TO_HV, 0)
         restart_apic_timer(m, v, now)
 
 
