@@ -311,7 +311,7 @@ class World:
                 busy = [n for n in sorted(span) if n in self.housekeeping and self.cpus[n].busy()]
                 target = target if target is not None else (busy[0] if busy else None)
         if target is None:
-            closest = [n for n in self.housekeeping if n in near] if self.release >= 5.08 else []
+            closest = [n for n in self.housekeeping if n in near] if self.release >= 5.04 else []
             target = (closest or self.housekeeping)[0]
         remote = self.cpus[target]
         return cpu if expires < remote.next_event() else remote

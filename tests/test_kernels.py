@@ -13,6 +13,8 @@ MACHINERY = {
     "v5.2": (True, 0, False, True, 0, False),
     "v5.2.1": (True, 0, False, True, 0, False),
     "v5.3": (False, 0, False, True, 1, False),
+    "v5.4": (False, 0, False, True, 1, True),
+    "v5.7": (False, 0, False, True, 1, True),
     "v5.8": (False, 1, True, True, 2, True),
     "v5.13": (False, 1, True, True, 2, True),
     "v5.15": (False, 1, True, True, 2, True),
