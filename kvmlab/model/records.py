@@ -84,6 +84,8 @@ class Machinery:
     advance_rule: int
     """`kvmlab.kernels.AdvanceRule`."""
     nearest_any_cpu: int
+    halt_poll_ns_shrink: int
+    """kvm.halt_poll_ns_shrink."""
 
 
 @dataclass(slots=True)

@@ -37,4 +37,10 @@ def test_a_short_block_makes_the_next_one_poll_longer(kernel, polls, halted, the
 
 
 def test_a_block_longer_than_the_ceiling_ends_polling():
-    assert polls_after("v5.2", 160_000, CEILING + 1) == 0
+    assert polls_after("v5.18", 160_000, CEILING + 1) == 0
+
+
+def test_a_block_longer_than_the_ceiling_halves_polling_from_v6_11_on():
+    """Down to halt_poll_ns_grow_start; what is less than that, is nothing."""
+    lengths = [polls_after("v6.18", CEILING, *[CEILING + 1] * blocks) for blocks in range(7)]
+    assert lengths == [200_000, 100_000, 50_000, 25_000, 12_500, 0, 0]
