@@ -111,10 +111,9 @@ class Vcpu:
                 return self.at_arm()
             self.env.process(self.preemption_timer(self.serial, deadline - advance))
             return None
-        early = advance if self.mode == "tsc_deadline" else 0
-        if deadline - early <= self.env.now:
-            return self.at_arm()
-        return self.start_sw(deadline - early)
+        if self.mode != "tsc_deadline":
+            return self.at_arm() if deadline < self.env.now else self.start_sw(deadline)
+        return self.at_arm() if deadline - advance <= self.env.now else self.start_sw(deadline - advance)
 
     def start_sw(self, expires):
         self.backend = "hrtimer"

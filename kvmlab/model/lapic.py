@@ -171,9 +171,9 @@ def advance_periodic_target_expiration(m: Machine, v: int) -> None:
 
 
 def start_sw_period(m: Machine, v: int, now: int) -> None:
-    """Arm the hrtimer of a one-shot or periodic timer: no advance."""
+    """Arm the hrtimer of a one-shot or periodic timer: no advance. Only a deadline that is past is delivered at once."""
     vcpu = m.vcpus[v]
-    if now >= vcpu.deadline:
+    if now > vcpu.deadline:
         expire_at_once(m, v, now)
         if vcpu.timer_mode == TimerMode.ONESHOT:
             return
