@@ -54,6 +54,8 @@ class Kernel:
     operation: up to v5.16 (vmx_post_block, vmx.c)."""
     advance_rule: AdvanceRule
     """How adjust_lapic_timer_advance() tunes the advance."""
+    tunes_before_wait: bool
+    """kvm_wait_lapic_expire() tunes the advance before it waits, no longer after: from v5.13 on (9805cf03fdb6)."""
     nearest_any_cpu: bool
     """housekeeping_any_cpu() looks for the nearest NUMA node first: from v5.4 on (e0e8d4911ed2; isolation.c)."""
     halt_poll_ns_shrink: int
@@ -113,6 +115,7 @@ def release(version: str, rule: Policy, name: str | None = None) -> Kernel:
         expiry_fastpath=at >= (5, 8),
         rearm_after_block=at < (5, 17),
         advance_rule=AdvanceRule.V5_2 if at < (5, 3) else AdvanceRule.V5_3 if at < (5, 8) else AdvanceRule.V5_8,
+        tunes_before_wait=at >= (5, 13),
         nearest_any_cpu=at >= (5, 4),
         halt_poll_ns_shrink=0 if at < (6, 11) else 2,
         counts_fastpath_exits=has_patch(version, (6, 4), {(5, 15): 116, (6, 1): 33, (6, 3): 7}),

@@ -8,26 +8,27 @@ import kvmlab as kl
 from kvmlab import kernels, policy
 from kvmlab.scenario.variants import variant
 
-# pinned hrtimers, arm fast path, expiry fast path, re-arm after every block, advance rule, nearest housekeeping CPU,
-# kvm.halt_poll_ns_shrink
+# pinned hrtimers, arm fast path, expiry fast path, re-arm after every block, advance rule, tuned before the wait,
+# nearest housekeeping CPU, kvm.halt_poll_ns_shrink
 MACHINERY = {
-    "v5.2": (True, 0, False, True, 0, False, 0),
-    "v5.2.1": (True, 0, False, True, 0, False, 0),
-    "v5.3": (False, 0, False, True, 1, False, 0),
-    "v5.4": (False, 0, False, True, 1, True, 0),
-    "v5.7": (False, 0, False, True, 1, True, 0),
-    "v5.8": (False, 1, True, True, 2, True, 0),
-    "v5.13": (False, 1, True, True, 2, True, 0),
-    "v5.15": (False, 1, True, True, 2, True, 0),
-    "v5.16": (False, 1, True, True, 2, True, 0),
-    "v5.17": (False, 1, True, False, 2, True, 0),
-    "v5.18": (False, 1, True, False, 2, True, 0),
-    "6.1.176": (False, 1, True, False, 2, True, 0),
-    "v6.10": (False, 1, True, False, 2, True, 0),
-    "v6.11": (False, 1, True, False, 2, True, 2),
-    "v6.17": (False, 1, True, False, 2, True, 2),
-    "v6.18": (False, 2, True, False, 2, True, 2),
-    "v7.1": (False, 2, True, False, 2, True, 2),
+    "v5.2": (True, 0, False, True, 0, False, False, 0),
+    "v5.2.1": (True, 0, False, True, 0, False, False, 0),
+    "v5.3": (False, 0, False, True, 1, False, False, 0),
+    "v5.4": (False, 0, False, True, 1, False, True, 0),
+    "v5.7": (False, 0, False, True, 1, False, True, 0),
+    "v5.8": (False, 1, True, True, 2, False, True, 0),
+    "v5.12": (False, 1, True, True, 2, False, True, 0),
+    "v5.13": (False, 1, True, True, 2, True, True, 0),
+    "v5.15": (False, 1, True, True, 2, True, True, 0),
+    "v5.16": (False, 1, True, True, 2, True, True, 0),
+    "v5.17": (False, 1, True, False, 2, True, True, 0),
+    "v5.18": (False, 1, True, False, 2, True, True, 0),
+    "6.1.176": (False, 1, True, False, 2, True, True, 0),
+    "v6.10": (False, 1, True, False, 2, True, True, 0),
+    "v6.11": (False, 1, True, False, 2, True, True, 2),
+    "v6.17": (False, 1, True, False, 2, True, True, 2),
+    "v6.18": (False, 2, True, False, 2, True, True, 2),
+    "v7.1": (False, 2, True, False, 2, True, True, 2),
 }
 COURSE = {
     "v5.2": policy.before,
@@ -46,6 +47,7 @@ def machinery(kernel):
         kernel.expiry_fastpath,
         kernel.rearm_after_block,
         kernel.advance_rule,
+        kernel.tunes_before_wait,
         kernel.nearest_any_cpu,
         kernel.halt_poll_ns_shrink,
     )

@@ -68,16 +68,19 @@ def adjust_lapic_timer_advance(m: Machine, v: int, late_ns: int) -> None:
 def kvm_wait_lapic_expire(m: Machine, v: int, cpu: int, now: int) -> int:
     """Wait on `cpu` for the true deadline, at most the advance; return the time after it.
 
-    The advance is tuned before the wait: one that has just shrunk may end the wait a little early.
+    The advance is tuned by how late or early the timer was seen: from v5.13 on before the wait, so that one that has
+    just shrunk may end the wait a little early; before that after it (5.2.1 to 5.11.4, 5.14.2 to 7.1.3).
     """
     vcpu = m.vcpus[v]
     deadline = vcpu.expired_deadline
     if deadline == NEVER or vcpu.advance_ns == 0:
         return now
     vcpu.expired_deadline = NEVER
-    if vcpu.advance_dynamic:
+    if vcpu.advance_dynamic and m.kernel.tunes_before_wait:
         adjust_lapic_timer_advance(m, v, now - deadline)
     wait = min(max(0, deadline - now), vcpu.advance_ns)
+    if vcpu.advance_dynamic and not m.kernel.tunes_before_wait:
+        adjust_lapic_timer_advance(m, v, now - deadline)
     trace_step(m, now, cpu, v, Trace.WAIT, wait)
     return now + wait
 

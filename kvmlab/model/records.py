@@ -83,6 +83,7 @@ class Machinery:
     rearm_after_block: int
     advance_rule: int
     """`kvmlab.kernels.AdvanceRule`."""
+    tunes_before_wait: int
     nearest_any_cpu: int
     halt_poll_ns_shrink: int
     """kvm.halt_poll_ns_shrink."""
