@@ -56,11 +56,14 @@ class Kernel:
     """How adjust_lapic_timer_advance() tunes the advance."""
     tunes_before_wait: bool
     """kvm_wait_lapic_expire() tunes the advance before it waits, no longer after: from v5.13 on (9805cf03fdb6)."""
+    hv_expiry_waits: bool
+    """After the preemption timer, which is set early by the advance, the host waits for the true deadline of one-shot
+    and periodic timers too: from v5.13 and stable 5.10.38, 5.11.22, 5.12.5 [derived] on (d981dd15498b)."""
     nearest_any_cpu: bool
     """housekeeping_any_cpu() looks for the nearest NUMA node first: from v5.4 on (e0e8d4911ed2; isolation.c)."""
     halt_poll_ns_shrink: int
-    """kvm.halt_poll_ns_shrink as released: 0 to v6.10, 2 from v6.11 on (aeb1b22a3ac8; kvm_main.c). 0: polling that was in
-    vain ends; else it is divided by that."""
+    """kvm.halt_poll_ns_shrink as released: 0 to v6.10, 2 from v6.11 on (aeb1b22a3ac8; kvm_main.c). 0: polling that was
+    in vain ends; else it is divided by that."""
     counts_fastpath_exits: bool
     """KVM's counter ``exits`` includes fast-path exits: from v6.4 and stable 6.3.7, 6.1.33, 5.15.116 on (8b703a49c9df,
     vcpu_enter_guest, x86.c). The back-port to 5.10.y put the line into kvm_msr_allowed(), where it counts none.
@@ -116,6 +119,7 @@ def release(version: str, rule: Policy, name: str | None = None) -> Kernel:
         rearm_after_block=at < (5, 17),
         advance_rule=AdvanceRule.V5_2 if at < (5, 3) else AdvanceRule.V5_3 if at < (5, 8) else AdvanceRule.V5_8,
         tunes_before_wait=at >= (5, 13),
+        hv_expiry_waits=has_patch(version, (5, 13), {(5, 10): 38, (5, 11): 22, (5, 12): 5}),
         nearest_any_cpu=at >= (5, 4),
         halt_poll_ns_shrink=0 if at < (6, 11) else 2,
         counts_fastpath_exits=has_patch(version, (6, 4), {(5, 15): 116, (6, 1): 33, (6, 3): 7}),

@@ -140,7 +140,8 @@ class Vcpu:
         deadline = self.armed
         self.exit("PREEMPTION_TIMER")
         self.world.places["hv"] += 1
-        self.deliver(deadline, "exit_transition", "preemption_timer")
+        waits = self.mode == "tsc_deadline" or self.world.release >= 5.13
+        self.deliver(deadline if waits else 0, "exit_transition", "preemption_timer")
         if self.period is not None:
             self.arm(deadline + self.period)
 

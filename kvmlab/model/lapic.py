@@ -174,7 +174,7 @@ def advance_periodic_target_expiration(m: Machine, v: int) -> None:
 
 
 def start_sw_period(m: Machine, v: int, now: int) -> None:
-    """Arm the hrtimer of a one-shot or periodic timer: no advance. Only a deadline that is past is delivered at once."""
+    """Arm the hrtimer of a one-shot or periodic timer: no advance. What is already past is delivered at once."""
     vcpu = m.vcpus[v]
     if now > vcpu.deadline:
         expire_at_once(m, v, now)
@@ -241,12 +241,19 @@ def restart_apic_timer(m: Machine, v: int, now: int) -> None:
 
 
 def kvm_lapic_expired_hv_timer(m: Machine, v: int, now: int) -> None:
-    """Deal with a preemption timer that took the vCPU out of the guest; a periodic timer is armed again."""
+    """Deal with a preemption timer that took the vCPU out of the guest; a periodic timer is armed again.
+
+    Up to v5.12 (5.2.1 to 5.11.4) it is cancelled first, so that apic_timer_expired() takes it for an hrtimer: nothing
+    waits for the deadline of a one-shot or periodic timer, which comes early by the advance. From v5.13 on (5.14.2 to
+    7.1.3) it is cancelled last.
+    """
     vcpu = m.vcpus[v]
     if not vcpu.hv_timer_in_use:
         return
     trace_step(m, now, vcpu.pcpu, v, Trace.HV_EXPIRED, 0)
     count_place(m, v, Place.HV)
+    if not m.kernel.hv_expiry_waits:
+        cancel_hv_timer(m, v, now)
     apic_timer_expired(m, v, vcpu.pcpu, False, now)
     cancel_hv_timer(m, v, now)
     if vcpu.timer_mode == TimerMode.PERIODIC:

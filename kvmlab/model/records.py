@@ -84,6 +84,7 @@ class Machinery:
     advance_rule: int
     """`kvmlab.kernels.AdvanceRule`."""
     tunes_before_wait: int
+    hv_expiry_waits: int
     nearest_any_cpu: int
     halt_poll_ns_shrink: int
     """kvm.halt_poll_ns_shrink."""
