@@ -165,10 +165,12 @@ def set_target_expiration(m: Machine, v: int, count_ns: int, now: int) -> None:
     vcpu.deadline = now + vcpu.period
 
 
-def advance_periodic_target_expiration(m: Machine, v: int) -> None:
-    """Set the next deadline of a periodic timer, one period after the last."""
+def advance_periodic_target_expiration(m: Machine, v: int, now: int) -> None:
+    """Set the next deadline of a periodic timer, one period after the last; by release not before `now` (7.1.3)."""
     vcpu = m.vcpus[v]
     vcpu.deadline += vcpu.period
+    if m.kernel.skips_missed_periods:
+        vcpu.deadline = max(vcpu.deadline, now)
     vcpu.live = 1
     vcpu.armed += 1
 
@@ -180,7 +182,7 @@ def start_sw_period(m: Machine, v: int, now: int) -> None:
         expire_at_once(m, v, now)
         if vcpu.timer_mode == TimerMode.ONESHOT:
             return
-        advance_periodic_target_expiration(m, v)
+        advance_periodic_target_expiration(m, v, now)
     hrtimer_start(m, v, vcpu.deadline, vcpu.pcpu, now)
 
 
@@ -257,7 +259,7 @@ def kvm_lapic_expired_hv_timer(m: Machine, v: int, now: int) -> None:
     apic_timer_expired(m, v, vcpu.pcpu, False, now)
     cancel_hv_timer(m, v, now)
     if vcpu.timer_mode == TimerMode.PERIODIC:
-        advance_periodic_target_expiration(m, v)
+        advance_periodic_target_expiration(m, v, now)
         restart_apic_timer(m, v, now)
 
 
@@ -328,7 +330,7 @@ def apic_timer_fn(m: Machine, v: int, cpu: int, interrupted: int, now: int) -> i
     done = apic_timer_expired(m, v, cpu, True, now)
     vcpu = m.vcpus[v]
     if vcpu.timer_mode == TimerMode.PERIODIC:
-        advance_periodic_target_expiration(m, v)
+        advance_periodic_target_expiration(m, v, done)
         enqueue_hrtimer(m, v, cpu, vcpu.deadline)
     return done
 

@@ -85,6 +85,7 @@ class Machinery:
     """`kvmlab.kernels.AdvanceRule`."""
     tunes_before_wait: int
     hv_expiry_waits: int
+    skips_missed_periods: int
     nearest_any_cpu: int
     halt_poll_ns_shrink: int
     """kvm.halt_poll_ns_shrink."""
