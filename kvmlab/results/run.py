@@ -118,8 +118,8 @@ class Run:
     def kvm_stat(self) -> dict[str, int]:
         """KVM's own counters of the same run: exits, irq_exits, halt_exits.
 
-        Kernels before v6.4 do not count fast-path exits in ``exits``, stable ones from June 2023 on do
-        (`kvmlab.kernels.Kernel.counts_fastpath_exits`).
+        From v5.8 to v6.3 the kernel leaves fast-path exits out of ``exits``. v6.4 counts them (commit 8b703a49c9df),
+        and so do stable updates of 6.1 and 5.15. Recorded: 5.10 does not, 6.1.176 does.
         """
         count = self.exit_rows["count"].sum(axis=0)
         hidden = 0 if self.scenario.kernel.counts_fastpath_exits else self.fastpath_exits
