@@ -5,11 +5,16 @@ Sources: lapic.c, vmx.c, x86.c, hrtimer.c and sched/core.c of the releases named
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from kvmlab import policy
 from kvmlab.policy import Policy
+
+STABLE = re.compile(r"v?\d+\.\d+\.(\d+)")
+"""What begins the name of a stable release: its third number."""
 
 
 class ArmFastpath(IntEnum):
@@ -45,13 +50,27 @@ class Kernel:
     """PREEMPTION_TIMER exits have a fast path, and an expiry in the vCPU's own context is injected directly: from v5.8
     (26efe2fd92e5)."""
     rearm_after_block: bool
-    """Every block ends with kvm_lapic_switch_to_hv_timer, hv timer or not: up to v5.16."""
+    """Every block ends with kvm_lapic_switch_to_hv_timer, hv timer in use or not, if the vendor code has a set_hv_timer
+    operation: up to v5.16 (vmx_post_block, vmx.c)."""
     advance_rule: AdvanceRule
     """How adjust_lapic_timer_advance() tunes the advance."""
+    tunes_before_wait: bool
+    """kvm_wait_lapic_expire() tunes the advance before it waits, no longer after: from v5.13 on (9805cf03fdb6)."""
+    hv_expiry_waits: bool
+    """After the preemption timer, which is set early by the advance, the host waits for the true deadline of one-shot
+    and periodic timers too: from v5.13 and stable 5.10.38, 5.11.22, 5.12.5 [derived] on (d981dd15498b)."""
+    skips_missed_periods: bool
+    """A periodic timer whose next deadline is past already is due now, and does not catch up with what it missed: from
+    v6.19 [derived] and stable 6.12.64 on (read in 7.1.3; other stable kernels of 2026 took it too)."""
     nearest_any_cpu: bool
-    """housekeeping_any_cpu() looks for the nearest NUMA node first: seen in v5.8, not in v5.3."""
+    """housekeeping_any_cpu() looks for the nearest NUMA node first: from v5.4 on (e0e8d4911ed2; isolation.c)."""
+    halt_poll_ns_shrink: int
+    """kvm.halt_poll_ns_shrink as released: 0 to v6.10, 2 from v6.11 on (aeb1b22a3ac8; kvm_main.c). 0: polling that was
+    in vain ends; else it is divided by that."""
     counts_fastpath_exits: bool
-    """KVM's counter ``exits`` includes fast-path exits: not in 5.10 (recorded), yes in 6.1 (recorded)."""
+    """KVM's counter ``exits`` includes fast-path exits: from v6.4 and stable 6.3.7, 6.1.33, 5.15.116 on (8b703a49c9df,
+    vcpu_enter_guest, x86.c). The back-port to 5.10.y put the line into kvm_msr_allowed(), where it counts none.
+    Recorded: 5.10.262 does not count them, 6.1.176 does."""
 
     def with_policy(self, name: str, other: Policy) -> Kernel:
         """Return the same machinery under another policy, called `name`."""
@@ -67,6 +86,22 @@ def parse_release(release: str) -> tuple[int, int]:
         raise ValueError(
             f"release: {release!r} is no kernel release; allowed: major.minor, such as v5.13 or 6.1.176"
         ) from None
+
+
+def stable_number(release: str) -> int:
+    """Return the third number of a stable release such as "6.1.176" or "6.1.176-amd64"; 0 without one."""
+    found = STABLE.match(release)
+    return int(found[1]) if found else 0
+
+
+def has_patch(release: str, upstream: tuple[int, int], stable: Mapping[tuple[int, int], int]) -> bool:
+    """Return True if a release has a patch that came upstream with `upstream` and was back-ported to stable kernels.
+
+    `stable`: for each major.minor that took it, the first stable number that has it. Raises ValueError if `release` is
+    no release.
+    """
+    at = parse_release(release)
+    return at >= upstream or (at in stable and stable_number(release) >= stable[at])
 
 
 def release(version: str, rule: Policy, name: str | None = None) -> Kernel:
@@ -86,8 +121,12 @@ def release(version: str, rule: Policy, name: str | None = None) -> Kernel:
         expiry_fastpath=at >= (5, 8),
         rearm_after_block=at < (5, 17),
         advance_rule=AdvanceRule.V5_2 if at < (5, 3) else AdvanceRule.V5_3 if at < (5, 8) else AdvanceRule.V5_8,
-        nearest_any_cpu=at >= (5, 8),
-        counts_fastpath_exits=at >= (5, 11),
+        tunes_before_wait=at >= (5, 13),
+        hv_expiry_waits=has_patch(version, (5, 13), {(5, 10): 38, (5, 11): 22, (5, 12): 5}),
+        skips_missed_periods=has_patch(version, (6, 19), {(6, 12): 64}),
+        nearest_any_cpu=at >= (5, 4),
+        halt_poll_ns_shrink=0 if at < (6, 11) else 2,
+        counts_fastpath_exits=has_patch(version, (6, 4), {(5, 15): 116, (6, 1): 33, (6, 3): 7}),
     )
 
 

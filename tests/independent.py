@@ -86,10 +86,12 @@ class Vcpu:
             return not self.cpu.housekeeping
         return m or h if kernel > 5.15 else True
 
-    def can_use_hv(self):
+    def has_hv(self):
         host = self.world.scenario.host
-        has = host.vendor == "intel" and host.preemption_timer
-        return has and not self.guest.mwait_in_guest and not self.can_post()
+        return host.vendor == "intel" and host.preemption_timer
+
+    def can_use_hv(self):
+        return self.has_hv() and not self.guest.mwait_in_guest and not self.can_post()
 
     def in_guest(self):
         return not self.blocked and not self.programming and self.env.now >= self.away_until
@@ -109,10 +111,9 @@ class Vcpu:
                 return self.at_arm()
             self.env.process(self.preemption_timer(self.serial, deadline - advance))
             return None
-        early = advance if self.mode == "tsc_deadline" else 0
-        if deadline - early <= self.env.now:
-            return self.at_arm()
-        return self.start_sw(deadline - early)
+        if self.mode != "tsc_deadline":
+            return self.at_arm() if deadline < self.env.now else self.start_sw(deadline)
+        return self.at_arm() if deadline - advance <= self.env.now else self.start_sw(deadline - advance)
 
     def start_sw(self, expires):
         self.backend = "hrtimer"
@@ -139,7 +140,8 @@ class Vcpu:
         deadline = self.armed
         self.exit("PREEMPTION_TIMER")
         self.world.places["hv"] += 1
-        self.deliver(deadline, "exit_transition", "preemption_timer")
+        waits = self.mode == "tsc_deadline" or self.world.release >= 5.13
+        self.deliver(deadline if waits else 0, "exit_transition", "preemption_timer")
         if self.period is not None:
             self.arm(deadline + self.period)
 
@@ -211,7 +213,7 @@ class Vcpu:
         self.world.exits["HLT"] += 1  # as perf counts: when it ends
         yield self.env.timeout(self.world.cost("wake_up"))
         self.programming = False
-        if self.period is not None and (was_hv or self.world.release < 5.17):
+        if self.period is not None and (was_hv or (self.has_hv() and self.world.release < 5.17)):
             self.arm(self.armed)
 
     def program(self):
@@ -309,7 +311,7 @@ class World:
                 busy = [n for n in sorted(span) if n in self.housekeeping and self.cpus[n].busy()]
                 target = target if target is not None else (busy[0] if busy else None)
         if target is None:
-            closest = [n for n in self.housekeeping if n in near] if self.release >= 5.08 else []
+            closest = [n for n in self.housekeeping if n in near] if self.release >= 5.04 else []
             target = (closest or self.housekeeping)[0]
         remote = self.cpus[target]
         return cpu if expires < remote.next_event() else remote

@@ -46,7 +46,8 @@ def all_kernels() -> list[kl.Kernel]:
         kernel.with_policy(f"{kernel.name} {name}", rule)
         for kernel, (name, rule) in itertools.product(kl.KERNELS.values(), policy.POLICIES.items())
     ]
-    return [*kl.KERNELS.values(), *mixed, kernels.release("v5.8", policy.rev1), kernels.release("v5.10", policy.rev3)]
+    others = [("v5.8", policy.rev1), ("v5.10", policy.rev3), ("v7.1", policy.rev3)]
+    return [*kl.KERNELS.values(), *mixed, *(kernels.release(version, rule) for version, rule in others)]
 
 
 def subsets(cpus: Iterable[int], **sizes: int) -> st.SearchStrategy[tuple[int, ...]]:

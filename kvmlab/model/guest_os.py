@@ -12,9 +12,7 @@ from kvmlab.model.names import NEVER, Cost, Exit, Handler, Lane, State, Stream, 
 from kvmlab.model.records import Machine
 from kvmlab.model.schedule import schedule, trace_step
 from kvmlab.model.vmexit import arm_takes_fastpath, consume, kvm_exit
-
-PLE_WINDOW_GROW = 2
-"""kvm_intel's ple_window doubles at each PAUSE exit (KVM_DEFAULT_PLE_WINDOW_GROW, arch/x86/kvm/x86.h)."""
+from kvmlab.model.vmx import grow_ple_window
 
 
 def stays_in_guest(m: Machine, v: int) -> bool:
@@ -196,7 +194,7 @@ def waits(m: Machine, v: int, now: int) -> None:
     """Execute the instruction that the guest waits by, and that exits."""
     vcpu = m.vcpus[v]
     if m.guests[vcpu.guest].wait == Wait.PAUSE:
-        vcpu.ple_window *= PLE_WINDOW_GROW
+        grow_ple_window(m, v)
         kvm_exit(m, v, Exit.PAUSE_INSTRUCTION, False, now)
     else:
         vcpu.halting = 1

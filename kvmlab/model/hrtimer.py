@@ -15,7 +15,10 @@ from kvmlab.model.schedule import schedule, trace_step
 
 
 def housekeeping_any_cpu(m: Machine, cpu: int) -> int:
-    """Return a housekeeping CPU, busy or not: the nearest from v5.8 on, the lowest before."""
+    """Return a housekeeping CPU, busy or not: the nearest from v5.4 on, the lowest before.
+
+    kernel/sched/isolation.c, 5.3.1 and 5.8.18; v7.1 takes those that are equally near in turn (not in the model).
+    """
     domain = m.pcpus[cpu].domain
     if m.kernel.nearest_any_cpu:
         for i in range(len(m.housekeeping)):

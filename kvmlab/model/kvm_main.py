@@ -15,14 +15,21 @@ HALT_POLL_NS_GROW = 2
 
 
 def adjust_halt_poll(m: Machine, v: int, halted_ns: int) -> None:
-    """Grow or shrink how long a block polls before it sleeps. Ours: the end of kvm_vcpu_halt()."""
+    """Grow or shrink how long a block polls before it sleeps. Ours: the end of kvm_vcpu_halt() (v6.8).
+
+    It grows after a block shorter than kvm.halt_poll_ns, and shrinks after a longer one (shrink_halt_poll_ns): to 0, or
+    as far as kvm.halt_poll_ns_shrink divides it, but to 0 below the value that it begins to grow from.
+    """
     vcpu = m.vcpus[v]
     ceiling = m.host.halt_poll_max_ns
     if ceiling == 0 or halted_ns <= vcpu.halt_poll_ns:
         return
     if halted_ns > ceiling:
-        vcpu.halt_poll_ns = 0
-    elif vcpu.halt_poll_ns < ceiling:
+        shrink = m.kernel.halt_poll_ns_shrink
+        vcpu.halt_poll_ns = vcpu.halt_poll_ns // shrink if shrink > 0 else 0
+        if vcpu.halt_poll_ns < HALT_POLL_NS_GROW_START:
+            vcpu.halt_poll_ns = 0
+    elif halted_ns < ceiling and vcpu.halt_poll_ns < ceiling:
         vcpu.halt_poll_ns = min(ceiling, max(HALT_POLL_NS_GROW_START, vcpu.halt_poll_ns * HALT_POLL_NS_GROW))
 
 

@@ -68,16 +68,19 @@ def adjust_lapic_timer_advance(m: Machine, v: int, late_ns: int) -> None:
 def kvm_wait_lapic_expire(m: Machine, v: int, cpu: int, now: int) -> int:
     """Wait on `cpu` for the true deadline, at most the advance; return the time after it.
 
-    The advance is tuned before the wait: one that has just shrunk may end the wait a little early.
+    The advance is tuned by how late or early the timer was seen: from v5.13 on before the wait, so that one that has
+    just shrunk may end the wait a little early; before that after it (5.2.1 to 5.11.4, 5.14.2 to 7.1.3).
     """
     vcpu = m.vcpus[v]
     deadline = vcpu.expired_deadline
     if deadline == NEVER or vcpu.advance_ns == 0:
         return now
     vcpu.expired_deadline = NEVER
-    if vcpu.advance_dynamic:
+    if vcpu.advance_dynamic and m.kernel.tunes_before_wait:
         adjust_lapic_timer_advance(m, v, now - deadline)
     wait = min(max(0, deadline - now), vcpu.advance_ns)
+    if vcpu.advance_dynamic and not m.kernel.tunes_before_wait:
+        adjust_lapic_timer_advance(m, v, now - deadline)
     trace_step(m, now, cpu, v, Trace.WAIT, wait)
     return now + wait
 
@@ -162,22 +165,24 @@ def set_target_expiration(m: Machine, v: int, count_ns: int, now: int) -> None:
     vcpu.deadline = now + vcpu.period
 
 
-def advance_periodic_target_expiration(m: Machine, v: int) -> None:
-    """Set the next deadline of a periodic timer, one period after the last."""
+def advance_periodic_target_expiration(m: Machine, v: int, now: int) -> None:
+    """Set the next deadline of a periodic timer, one period after the last; by release not before `now` (7.1.3)."""
     vcpu = m.vcpus[v]
     vcpu.deadline += vcpu.period
+    if m.kernel.skips_missed_periods:
+        vcpu.deadline = max(vcpu.deadline, now)
     vcpu.live = 1
     vcpu.armed += 1
 
 
 def start_sw_period(m: Machine, v: int, now: int) -> None:
-    """Arm the hrtimer of a one-shot or periodic timer: no advance."""
+    """Arm the hrtimer of a one-shot or periodic timer: no advance. What is already past is delivered at once."""
     vcpu = m.vcpus[v]
-    if now >= vcpu.deadline:
+    if now > vcpu.deadline:
         expire_at_once(m, v, now)
         if vcpu.timer_mode == TimerMode.ONESHOT:
             return
-        advance_periodic_target_expiration(m, v)
+        advance_periodic_target_expiration(m, v, now)
     hrtimer_start(m, v, vcpu.deadline, vcpu.pcpu, now)
 
 
@@ -238,23 +243,35 @@ def restart_apic_timer(m: Machine, v: int, now: int) -> None:
 
 
 def kvm_lapic_expired_hv_timer(m: Machine, v: int, now: int) -> None:
-    """Deal with a preemption timer that took the vCPU out of the guest; a periodic timer is armed again."""
+    """Deal with a preemption timer that took the vCPU out of the guest; a periodic timer is armed again.
+
+    Up to v5.12 (5.2.1 to 5.11.4) it is cancelled first, so that apic_timer_expired() takes it for an hrtimer: nothing
+    waits for the deadline of a one-shot or periodic timer, which comes early by the advance. From v5.13 on (5.14.2 to
+    7.1.3) it is cancelled last.
+    """
     vcpu = m.vcpus[v]
     if not vcpu.hv_timer_in_use:
         return
     trace_step(m, now, vcpu.pcpu, v, Trace.HV_EXPIRED, 0)
     count_place(m, v, Place.HV)
+    if not m.kernel.hv_expiry_waits:
+        cancel_hv_timer(m, v, now)
     apic_timer_expired(m, v, vcpu.pcpu, False, now)
     cancel_hv_timer(m, v, now)
     if vcpu.timer_mode == TimerMode.PERIODIC:
-        advance_periodic_target_expiration(m, v)
+        advance_periodic_target_expiration(m, v, now)
         restart_apic_timer(m, v, now)
 
 
 def kvm_lapic_switch_to_hv_timer(m: Machine, v: int, now: int) -> None:
-    """Arm again as the vCPU wakes: up to v5.16 after every block, later only if the hv timer was in use before."""
-    if m.kernel.rearm_after_block or m.vcpus[v].was_hv:
-        trace_step(m, now, m.vcpus[v].pcpu, v, Trace.SWITCH_TO_HV, 0)
+    """Arm again as the vCPU wakes: up to v5.16 after every block, later only if the hv timer was in use before.
+
+    vmx_post_block() in vmx.c (read in 5.2.1 to 5.15.16) asks for a set_hv_timer operation only; SVM has neither, and
+    preemption_timer=0 takes it away (hardware_setup). vcpu_block() in x86.c (v6.8) asks what was in use.
+    """
+    vcpu = m.vcpus[v]
+    if vcpu.was_hv or (m.kernel.rearm_after_block and vcpu.has_hv_timer):
+        trace_step(m, now, vcpu.pcpu, v, Trace.SWITCH_TO_HV, 0)
         restart_apic_timer(m, v, now)
 
 
@@ -313,7 +330,7 @@ def apic_timer_fn(m: Machine, v: int, cpu: int, interrupted: int, now: int) -> i
     done = apic_timer_expired(m, v, cpu, True, now)
     vcpu = m.vcpus[v]
     if vcpu.timer_mode == TimerMode.PERIODIC:
-        advance_periodic_target_expiration(m, v)
+        advance_periodic_target_expiration(m, v, done)
         enqueue_hrtimer(m, v, cpu, vcpu.deadline)
     return done
 

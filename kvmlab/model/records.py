@@ -83,7 +83,12 @@ class Machinery:
     rearm_after_block: int
     advance_rule: int
     """`kvmlab.kernels.AdvanceRule`."""
+    tunes_before_wait: int
+    hv_expiry_waits: int
+    skips_missed_periods: int
     nearest_any_cpu: int
+    halt_poll_ns_shrink: int
+    """kvm.halt_poll_ns_shrink."""
 
 
 @dataclass(slots=True)
@@ -130,6 +135,10 @@ class HostSetup:
     """Shortest period of a periodic LAPIC timer."""
     halt_poll_max_ns: int
     """kvm.halt_poll_ns; 0: no polling."""
+    ple_window_ns: int
+    """kvm_intel.ple_window in ns."""
+    ple_window_max_ns: int
+    """kvm_intel.ple_window_max in ns."""
     hv_range_ns: int
     """What the preemption timer can count: 2**32 grains."""
     has_hv_timer: int
@@ -426,7 +435,7 @@ class Vcpu:
     halt_poll_ns: int
     """How long the next block polls before it sleeps. Written by `adjust_halt_poll`."""
     ple_window: int
-    """How long it may spin with PAUSE before it exits, ns. Written by `waits`."""
+    """How long it may spin with PAUSE before it exits, ns. Written by `grow_ple_window`, `vmx_sched_in`."""
     coalesced: int
     """Expiries that fell together with another. Written by `apic_timer_expired`, `set_irr`."""
     hv_armed: int

@@ -20,6 +20,8 @@ from kvmlab.policy import APICV_BIT, HLT_BIT, MWAIT_BIT, PI_INJECT_TIMER_BIT
 US = 1e3
 """1 us in ns."""
 NS_PER_S = 1e9
+PLE_WINDOW_MAX = 4294967295.0
+"""kvm_intel.ple_window_max, cycles (KVM_VMX_DEFAULT_PLE_WINDOW_MAX, arch/x86/kvm/x86.h)."""
 LOWEST_HV_RANGE_S = 10
 """vmx.c gives the preemption timer up when its 32 bits pass in less than 10 s."""
 
@@ -135,6 +137,8 @@ def plan_host(m: Machine) -> None:
     host.background_ns = ns_of(host.housekeeping_timer_us, US)
     host.min_timer_period_ns = ns_of(host.min_timer_period_us, US)
     host.halt_poll_max_ns = ns_of(host.halt_poll_us, US)
+    host.ple_window_ns = round(float(host.ple_window) / host.tsc_ghz)
+    host.ple_window_max_ns = round(PLE_WINDOW_MAX / host.tsc_ghz)
     host.hv_range_ns = hv_range_ns(host.tsc_khz, host.preemption_timer_shift)
     host.has_hv_timer = int(
         has_hv_timer(bool(host.amd), bool(host.preemption_timer), host.tsc_ghz, host.preemption_timer_shift)
@@ -244,7 +248,7 @@ def prepare_vcpu(m: Machine, v: int, number: int, cpu: int) -> None:
     vcpu.advance_ns = ADVANCE_NS_INIT if host.lapic_timer_advance_ns < 0 else host.lapic_timer_advance_ns
     vcpu.move_to = NONE
     vcpu.exit_reason = NO_EXIT
-    vcpu.ple_window = round(float(host.ple_window) / host.tsc_ghz)
+    vcpu.ple_window = host.ple_window_ns
     prepare_program(m, v)
 
 

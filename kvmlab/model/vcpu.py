@@ -21,7 +21,7 @@ from kvmlab.model.names import NEVER, NONE, Cost, Exit, Lane, State, Trace
 from kvmlab.model.records import Machine
 from kvmlab.model.schedule import schedule, trace_step
 from kvmlab.model.vmexit import count_gap, kvm_entry, kvm_exit
-from kvmlab.model.vmx import kvm_vcpu_trigger_posted_interrupt, vmx_update_hv_timer
+from kvmlab.model.vmx import kvm_vcpu_trigger_posted_interrupt, vmx_sched_in, vmx_update_hv_timer
 
 
 def kvm_arch_vcpu_load(m: Machine, v: int, cpu: int, now: int) -> None:
@@ -44,6 +44,7 @@ def move_if_asked(m: Machine, v: int, now: int) -> int:
     if vcpu.move_to != NONE:
         if m.pcpus[vcpu.move_to].vcpu == NONE:
             now += cost(m, v, Cost.WAKE_UP)
+            vmx_sched_in(m, v)
             kvm_arch_vcpu_load(m, v, vcpu.move_to, now)
         vcpu.move_to = NONE
     return now
@@ -116,6 +117,8 @@ def vcpu_runs(m: Machine, v: int, now: int) -> None:
     elif vcpu.state == State.BLOCKED:
         vcpu_unblock(m, v, now)
     else:
+        if vcpu.state == State.PREEMPTED:
+            vmx_sched_in(m, v)
         vcpu.state = State.HOST
         vcpu_enter_guest(m, v, now)
 

@@ -13,6 +13,8 @@ from kvmlab.model.schedule import schedule, trace_step
 
 HV_ERANGE = -1
 """What `vmx_set_hv_timer` returns for a deadline beyond the preemption timer's range."""
+PLE_WINDOW_GROW = 2
+"""kvm_intel's ple_window doubles at each PAUSE exit (KVM_DEFAULT_PLE_WINDOW_GROW, arch/x86/kvm/x86.h)."""
 SHORTEST_HV_NS = 1000
 """A timer whose grain is longer than what remains exits at once, over and over until the deadline. That 1 us passes
 each time keeps such a run finite even where exits cost nothing."""
@@ -48,6 +50,15 @@ def vmx_deliver_posted_interrupt(m: Machine, v: int, now: int) -> None:
     kvm_vcpu_trigger_posted_interrupt(m, v, now)
 
 
+def grow_ple_window(m: Machine, v: int) -> None:
+    """Let the vCPU spin longer before its next PAUSE exit, at most for ple_window_max cycles (handle_pause).
+
+    svm.c does the same with pause_filter_count, which counts PAUSEs and not cycles; here it is ple_window on AMD too.
+    """
+    vcpu = m.vcpus[v]
+    vcpu.ple_window = min(vcpu.ple_window * PLE_WINDOW_GROW, m.host.ple_window_max_ns)
+
+
 def vmx_update_hv_timer(m: Machine, v: int) -> None:
     """Load the preemption timer for this entry: whole grains of 2**N cycles, 0 when overdue; it counts in the guest."""
     vcpu = m.vcpus[v]
@@ -68,3 +79,11 @@ def vmx_set_hv_timer(m: Machine, v: int, now: int) -> int:
         return HV_ERANGE
     vcpu.hv_deadline = now + delta
     return delta
+
+
+def vmx_sched_in(m: Machine, v: int) -> None:
+    """Let the vCPU spin for ple_window cycles again, as its thread is scheduled in (shrink_ple_window, 5.2.1 to 6.8.1).
+
+    ple_window_shrink is 0, which resets it. svm_sched_in() is alike; in v7.1 vmx_vcpu_load() does it.
+    """
+    m.vcpus[v].ple_window = m.host.ple_window_ns

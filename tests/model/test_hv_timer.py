@@ -36,6 +36,26 @@ def test_who_may_use_the_preemption_timer_does(scenario):
                 assert run.machine.vcpus["armed"][i] == 0 or run.machine.vcpus["hv_armed"][i] > 0
 
 
+@pytest.mark.parametrize(
+    ("kernel", "host", "arms"),
+    [
+        ("v5.13", {}, True),
+        ("v5.13", {"vendor": "amd"}, False),
+        ("v5.13", {"preemption_timer": False}, False),
+        ("v5.18", {}, False),
+    ],
+)
+def test_up_to_v5_16_a_block_ends_with_arming_again_where_there_is_a_preemption_timer(kernel, host, arms):
+    """The guest's timer is an hrtimer before and after it slept, as MWAIT is not intercepted."""
+    workload = kl.Workload(tick_hz=0, timer_us=1000, idle_us=1, waits_by="hlt", nohz_idle=False, device_irq_hz=5000)
+    guest = kl.Guest(mwait_in_guest=True, workload=workload)
+    run = kl.simulate(kl.Scenario(kl.Host(**host), guest, kernel=kernel, duration_s=0.05, trace_steps=50_000))
+    steps = run.trace["step"]
+    assert (steps == "kvm_vcpu_block").sum() > 100
+    again = (steps == "kvm_lapic_switch_to_hv_timer").sum()
+    assert again > 100 if arms else again == 0
+
+
 @pytest.mark.parametrize("kernel", ["v5.13", "v5.18"])
 def test_the_preemption_timer_takes_over_again_after_a_block(kernel):
     """A device wakes the guest long before its tick: the hrtimer stood in only while the guest slept."""

@@ -23,7 +23,8 @@ ORDER = {
         kvm_inject_apic_timer_irqs kvm_migrate_apic_timer
     """,
     vmx: """
-        kvm_vcpu_trigger_posted_interrupt vmx_deliver_posted_interrupt vmx_update_hv_timer vmx_set_hv_timer
+        kvm_vcpu_trigger_posted_interrupt vmx_deliver_posted_interrupt grow_ple_window vmx_update_hv_timer
+        vmx_set_hv_timer vmx_sched_in
     """,
     kvm_main: "kvm_vcpu_wake_up kvm_vcpu_kick",
     vcpu: "kvm_arch_vcpu_load vcpu_enter_guest vcpu_block",
