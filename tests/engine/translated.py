@@ -13,7 +13,6 @@ from types import SimpleNamespace
 import numpy as np
 import wasmtime
 
-from kvmlab.engine.assemble import assemble
 from kvmlab.engine.layout import Table, dtype_of
 from kvmlab.model.records import Flag, Word
 
@@ -134,6 +133,8 @@ class Translated:
     """A rule as a function: (numbers, entries, arguments) -> (result, numbers and entries after it). It may trap."""
 
     def __init__(self, rule, *, checked=False):
+        from kvmlab.engine.assemble import assemble  # needs llvmlite, which not every environment has
+
         self.name = rule.__name__
         self.engine = wasmtime.Engine()
         self.module = wasmtime.Module(self.engine, assemble([rule], TABLES, checked=checked))
