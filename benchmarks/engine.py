@@ -229,7 +229,7 @@ def resident_mib() -> float:
 
 
 def long_run(total: float) -> None:
-    """Run until so many timers have expired, in tenths, and print the memory held after each."""
+    """Run until this number of timers has expired, in tenths, and print the memory held after each."""
     s = scenario(8, 1, total / 8000)
     machine = execute.machine(s)
     print(f"\n{'expiries':>15}{'simulated s':>13}{'CPU s':>9}{'MiB':>9}")

@@ -106,7 +106,7 @@ def words(lengths: Mapping[str, int], first: int, addresses: Mapping[str, int] |
 
 @functools.cache
 def description() -> dict[str, Any]:
-    """Return the layout as a JSON-serialisable dict, for whoever runs the module elsewhere.
+    """Return the layout as a JSON-serialisable dict, for programs that run the module elsewhere.
 
     Keys: ``words_at``, ``alignment``, ``given`` and ``planned`` (names), ``tables``: name -> ``size`` of an entry in
     bytes, ``single``, and ``fields``: name -> [offset in bytes, numpy's kind and size, such as ``i8``, ``f8``, ``u4``,
