@@ -61,6 +61,8 @@ PLANNED = tuple(field.name for field in fields(Sizes))
 """The tables whose size `plan` works out."""
 GIVEN = tuple(name for name in TABLES if name not in PLANNED)
 """The tables that a scenario hands over."""
+CONSTANT = ("costs", "exponential")
+"""Those that no rule changes: large, so that they are not handed back as copies."""
 
 
 class Tables:

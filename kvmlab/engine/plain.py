@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kvmlab.engine.layout import PLANNED, TABLES, Table, Tables
+from kvmlab.engine.layout import CONSTANT, PLANNED, TABLES, Table, Tables
 from kvmlab.model.loop import run
 from kvmlab.model.records import Machine, Sizes
 from kvmlab.model.start import plan, prepare
@@ -35,6 +35,7 @@ class PlainMachine:
     """A machine whose tables are Python objects (`state`)."""
 
     def __init__(self, given: Mapping[str, np.ndarray]) -> None:
+        self.constant = {name: given[name] for name in CONSTANT}
         objects: dict[str, Any] = {name: as_objects(TABLES[name], array) for name, array in given.items()}
         objects |= {name: [] for name in PLANNED}
         self.state = Machine(**objects)
@@ -51,4 +52,7 @@ class PlainMachine:
 
     def tables(self) -> Tables:
         """Return the tables as they are now."""
-        return Tables({name: as_array(table, getattr(self.state, name)) for name, table in TABLES.items()})
+        changed = {name: table for name, table in TABLES.items() if name not in CONSTANT}
+        return Tables(
+            self.constant | {name: as_array(table, getattr(self.state, name)) for name, table in changed.items()}
+        )

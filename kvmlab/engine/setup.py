@@ -16,7 +16,7 @@ from kvmlab import policy
 from kvmlab.engine.layout import GIVEN, TABLES
 from kvmlab.kernels import Kernel
 from kvmlab.model.draws import BODY, EXPONENTIAL_BITS
-from kvmlab.model.names import NONE, Load, TimerMode, Wait, labels
+from kvmlab.model.names import LOADS, NONE, TIMER_MODES, WAITS
 from kvmlab.model.records import Machinery
 from kvmlab.scenario.guest import Guest
 from kvmlab.scenario.host import Host
@@ -32,6 +32,7 @@ def exponential_table() -> np.ndarray:
     middle = (np.arange(BODY) + 0.5) / BODY
     survival = np.concatenate([1 - middle, (1 - middle) / BODY])
     table: np.ndarray = np.rint(-np.log(survival) * (1 << EXPONENTIAL_BITS)).astype(np.int64)
+    table.flags.writeable = False  # all machines share it
     return table
 
 
@@ -69,7 +70,7 @@ def host_values(s: Scenario) -> dict[str, Any]:
     return {
         "seed": s.seed,
         "trace_steps": s.trace_steps,
-        "load": labels(Load).index(s.host.housekeeping),
+        "load": LOADS.index(s.host.housekeeping),
         "loaded_given": s.host.loaded is not None,
         "amd": s.host.vendor == "amd",
         **{name: getattr(s.host, name) for name in SAME_IN_HOST},
@@ -81,8 +82,8 @@ def guest_values(guest: Guest, pool_first: int) -> dict[str, Any]:
     w = guest.workload
     return {
         "pool_first": pool_first,
-        "timer_mode": labels(TimerMode).index(w.timer_mode),
-        "wait": labels(Wait).index(w.waits_by),
+        "timer_mode": TIMER_MODES.index(w.timer_mode),
+        "wait": WAITS.index(w.waits_by),
         "relative": w.rearm == "relative",
         **{name: getattr(guest, name) for name in SAME_IN_GUEST},
         **{name: getattr(w, name) for name in SAME_IN_WORKLOAD},

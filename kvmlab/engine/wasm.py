@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 import wasmtime
 
-from kvmlab.engine.layout import GIVEN, PLANNED, TABLES, WORD_BYTES, WORDS_AT, Tables, words
+from kvmlab.engine.layout import CONSTANT, GIVEN, PLANNED, TABLES, WORD_BYTES, WORDS_AT, Tables, words
 
 PAGE = 1 << 16
 LARGE = 4 << 20
@@ -50,6 +50,7 @@ class WasmMachine:
     def __init__(self, given: Mapping[str, np.ndarray], module: bytes) -> None:
         compiled = loaded(module)
         self.store = wasmtime.Store(engine())
+        self.constant = {name: given[name] for name in CONSTANT}
         self.lengths = {name: len(given[name]) for name in GIVEN}
         self.addresses = words(self.lengths, WORDS_AT + 2 * WORD_BYTES * len(TABLES))
         pages = wasmtime.Limits(-(-self.addresses[""] // PAGE), None)
@@ -96,4 +97,4 @@ class WasmMachine:
 
     def tables(self) -> Tables:
         """Return the tables as they are now: copies, which outlive the machine."""
-        return Tables({name: self.view(name).copy() for name in TABLES})
+        return Tables(self.constant | {name: self.view(name).copy() for name in TABLES if name not in CONSTANT})

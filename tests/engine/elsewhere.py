@@ -9,12 +9,10 @@ import numpy as np
 from hypothesis import given
 
 from kvmlab.engine import execute, setup
-from kvmlab.engine.layout import TABLES, description
+from kvmlab.engine.layout import CONSTANT, TABLES, description
 from tests.strategies import few, scenarios
 
 RUN_RULES = Path(__file__).with_name("run_rules.js")
-CONSTANT = ("costs", "exponential")
-"""Tables that no rule changes, and many scenarios share: large, and not handed back."""
 
 
 def base64(data):
