@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kvmlab.host.what_if.assumptions import MOST_VCPUS, Assumptions
-from kvmlab.host.what_if.measure import RATE_HZ, Measured
+from kvmlab.host.what_if.measure import FEWEST_BURSTS, Measured
 from kvmlab.kernels import Kernel
 from kvmlab.scenario import checks
 from kvmlab.scenario.guest import Guest, Workload
@@ -13,8 +13,10 @@ from kvmlab.scenario.host import Host
 from kvmlab.scenario.scenario import Scenario
 
 TIMERS_PER_RUN = 2000
-LONGEST_S, SHORTEST_S = 20.0, 0.02
+LONGEST_S, SHORTEST_S = 1000.0, 0.02
 """Bounds on how long a run may simulate."""
+LONGEST_BUSY_S = 20.0
+"""The same upper bound where a housekeeping CPU has timers of its own, which are many more events."""
 MOST_HZ = 1e5
 """The highest rate that is simulated."""
 
@@ -46,40 +48,40 @@ def worlds_of(measured: Measured, housekeeping: str | None) -> list[World]:
         worlds += [World(f"housekeeping {each}", each, central, 1.0) for each in ("idle", "timers")]
     if measured.timers.low < central:
         worlds.append(World("fewer timers", load, max(1.0, measured.timers.low), 1.0))
-    if measured.rate_is_assumed:
-        ends = (RATE_HZ.low, RATE_HZ.high)
-        worlds += [World(f"{hz:g} timers per second", load, central, hz / RATE_HZ.value) for hz in ends]
+    worlds += [World(f"{by:g} times the rate", load, central, by) for by in measured.duration.factors]
     return worlds
 
 
-def bursts_of(halts_hz: float, halt_us: float, timers_hz: float) -> tuple[float, float]:
-    """Return the mean length in us of a burst of work, and of the idleness after it.
+def bursts_of(measured: Measured, world: World) -> tuple[float, float, float]:
+    """Return of a guest that halts: mean length in us of a burst of work and of the idleness after it; share of work.
 
-    `halts_hz`: halts per second, each of `halt_us` on average; `timers_hz`: timers per second. A timer that finds the
-    guest idle wakes it, and it halts again: those halts end no burst.
+    A timer that finds the guest idle wakes it, and it halts again: those halts end no burst. How often a timer finds it
+    at work was recorded, so that it works for this share of the time.
     """
-    if not halts_hz:
-        return 0.0, 0.0
-    idle_share = min(0.99, halts_hz * halt_us / 1e6) if halt_us else 0.5
-    bursts_hz = halts_hz - idle_share * timers_hz
-    if bursts_hz < 0.01 * halts_hz:
-        return 0.0, 1.0  # it only waits for its timers
-    return 1e6 * (1 - idle_share) / bursts_hz, 1e6 * idle_share / bursts_hz
+    per_second = measured.per_second
+    found = min(world.timers, measured.expiries_at_work or 0.0)
+    if not found:
+        return 0.0, 1.0, 0.0  # it only waits
+    at_work = found / world.timers
+    woken = min(world.timers - found, (1 - FEWEST_BURSTS) * measured.halts)
+    bursts_hz = per_second(measured.halts - woken) * world.factor
+    # Exits prolong a burst, as the guest makes no progress meanwhile.
+    progress = max(0.1 * at_work, at_work - per_second(measured.handled_s))
+    return min(1e8, 1e6 * progress / bursts_hz), min(1e8, 1e6 * max(1e-6, 1 - at_work) / bursts_hz), at_work
 
 
 def workload_of(measured: Measured, world: World, waits_by: str) -> Workload:
     """Return what each vCPU does in a world. Writes that do not arm the timer are other exits."""
 
-    def rate(count: float) -> float:
-        """Return a count as a rate per vCPU and second that a workload may have."""
-        per_second = measured.per_second(count) * world.factor
+    def rate(count: float, share: float = 1.0) -> float:
+        """Return a count as a rate per vCPU and second that a workload may have, in a `share` of the time."""
+        per_second = measured.per_second(count) * world.factor / share if share else 0.0
         return min(MOST_HZ, per_second) if per_second >= checks.MIN_RATE else 0.0
 
     period_us = 1e6 / max(1e-2, rate(world.timers))
-    busy_us, idle_us = bursts_of(rate(measured.halts), measured.halt_us, rate(world.timers))
+    busy_us, idle_us, at_work = bursts_of(measured, world) if measured.halts else (0.0, 0.0, 1.0)
     if not idle_us and waits_by != "spin":
         idle_us = 1.0
-    spare = measured.timers.value - world.timers
     return Workload(
         tick_hz=0,
         timer_mode=measured.timer_mode,
@@ -88,8 +90,8 @@ def workload_of(measured: Measured, world: World, waits_by: str) -> Workload:
         idle_us=idle_us,
         waits_by=waits_by,
         nohz_idle=False,
-        other_exit_hz=rate(measured.other_exits + spare),
-        host_irq_hz=rate(measured.host_irqs),
+        other_exit_hz=rate(measured.other_exits + max(0.0, measured.writes - world.timers), at_work),
+        host_irq_hz=rate(measured.host_irqs, at_work),
     )
 
 
@@ -121,7 +123,7 @@ def scenario_of(measured: Measured, world: World, said: Assumptions, base: Kerne
             ),
         ),
         kernel=base,
-        duration_s=min(LONGEST_S, max(SHORTEST_S, duration)),
+        duration_s=min(LONGEST_BUSY_S if world.housekeeping == "timers" else LONGEST_S, max(SHORTEST_S, duration)),
         costs=measured.costs,
         trace_steps=0,
     )
