@@ -67,10 +67,10 @@ def unlisted_of(table: pd.DataFrame) -> Unlisted:
 
 def missing_share(table: pd.DataFrame, column: str) -> float:
     """Return how much a column of shares lacks to 100 percent, 0 within its rounding; NaN without numbers."""
-    shares = table[column].dropna() if column in table else []
-    if not len(shares) or not sum(shares):
+    shares = [float(share) for share in table[column].dropna()] if column in table else []
+    if not sum(shares):
         return math.nan
-    lacking = 100 - float(sum(shares))
+    lacking = 100 - sum(shares)
     return max(0.0, lacking) if lacking > ROUNDING * len(shares) + SLACK else 0.0
 
 

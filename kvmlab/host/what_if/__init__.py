@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kvmlab import kernels
 from kvmlab.host.explain import Explanation, explain
 from kvmlab.host.explain.elsewhere import has_no_lapic_timer
-from kvmlab.host.what_if.assumptions import FIELDS, Assumptions
-from kvmlab.host.what_if.backcast import backcast_of, recorded_host, say_first
+from kvmlab.host.what_if.assumptions import FIELDS, Assumptions, with_facts
+from kvmlab.host.what_if.backcast import best_reading, say_first
 from kvmlab.host.what_if.cost_fit import fitted_costs
 from kvmlab.host.what_if.findings import Findings
 from kvmlab.host.what_if.measure import Measured, measured_from
@@ -117,16 +116,19 @@ def what_if(
     base = kernels.find(kernel)
     chosen = [variant(base, each) for each in checks.several("revisions", revisions, "names of policies")]
     seeds = range(checks.whole("replications", replications, 1, 1000))
-    host, fitting, changed = recorded_host(e, said)
+    predictors: dict[Assumptions, Predictor] = {}
+
+    def predictor(host: Assumptions) -> Predictor:
+        """Return what runs revisions on a host; each is run once."""
+        return predictors.setdefault(host, Predictor(measured, host, base, seeds))
+
+    reading, backcast = best_reading(e, measured, said, lambda host, name: predictor(host).rows(name))
     given = {"pi_inject_timer": pi_inject_timer, "apicv_active": apicv_active, "hv_timer": hv_timer}
     given |= {"mwait_in_guest": mwait_in_guest, "hlt_in_guest": hlt_in_guest}
     # What nobody says is as on the recorded host.
-    said = replace(said, **{FIELDS[name]: getattr(host, FIELDS[name]) for name in changed if given[name] is None})
-    predicted = Predictor(measured, said, base, seeds)
-    reproduced = predicted if host == said else Predictor(measured, host, base, seeds)
-    backcast = backcast_of(measured, fitting or e.policy.consistent or REVISIONS, reproduced.rows)
-    rows = [row for each in chosen for row in predicted.rows(each)]
-    findings.first += say_first(e, changed, fitting, [each.name for each in chosen], host)
+    open_facts = [name for name in reading.changed if given[name] is None]
+    said = with_facts(said, {name: getattr(reading.host, FIELDS[name]) for name in open_facts})
+    rows = [row for each in chosen for row in predictor(said).rows(each)]
+    findings.first += say_first(e, reading, [each.name for each in chosen])
     said.say(findings, measured, base)
-    runs = predicted.runs + (0 if reproduced is predicted else reproduced.runs)
-    return WhatIf(e.name, measured, rows, findings, runs, backcast)
+    return WhatIf(e.name, measured, rows, findings, sum(each.runs for each in predictors.values()), backcast)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from kvmlab.host.explain import Explanation
 from kvmlab.host.inference import GLOBAL_FACTS, HOUSEKEEPING, WORDS, Fact
@@ -139,3 +140,9 @@ def facts_of(said: Assumptions, e: Explanation) -> list[Fact]:
 def in_words(said: Assumptions, names: Iterable[str]) -> str:
     """Return some of the assumed facts in words."""
     return " and ".join(WORDS[name][getattr(said, FIELDS[name])] for name in names)
+
+
+def with_facts(said: Assumptions, facts: Mapping[str, bool]) -> Assumptions:
+    """Return the same host with other facts, by their names; those that are no field of it are passed over."""
+    named: dict[str, Any] = {field: facts[name] for name, field in FIELDS.items() if name in facts}
+    return replace(said, **named)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from kvmlab.host.explain import Explanation
 from kvmlab.host.explain.answer import joined
 from kvmlab.host.inference import fits_with
-from kvmlab.host.what_if.assumptions import FIELDS, Assumptions, facts_of, in_words, known_facts
+from kvmlab.host.what_if.assumptions import FIELDS, Assumptions, facts_of, in_words, known_facts, with_facts
 from kvmlab.host.what_if.measure import Measured
-from kvmlab.host.what_if.predict import QUANTITIES, Row
-from kvmlab.policy import POLICIES
+from kvmlab.host.what_if.predict import OF_TIMERS, QUANTITIES, ROUGH, Row
+from kvmlab.policy import POLICIES, REVISIONS
 
 MOST_CHANGED = 2
 """As many facts may be other than assumed, where no revision gives what was recorded with those assumed."""
@@ -65,21 +64,36 @@ class Backcast(NamedTuple):
         )
 
 
-def recorded_host(e: Explanation, said: Assumptions) -> tuple[Assumptions, tuple[str, ...], tuple[str, ...]]:
-    """Return the host that was recorded, which revisions give what was seen there, and which facts were changed.
+class Reading(NamedTuple):
+    """One way to read the recording: the host as it may have been, and what that gives."""
 
-    It is the host that the reader describes, with what is known of the recorded one. Where no revision gives what was
-    seen, the fewest facts that are not known are taken to be otherwise.
+    host: Assumptions
+    fitting: tuple[str, ...]
+    """The revisions that give what was seen, on that host; () if none does on any."""
+    changed: tuple[str, ...]
+    """The facts that are otherwise than the reader says, or than is taken for granted."""
+
+
+def readings(e: Explanation, said: Assumptions) -> Iterator[Reading]:
+    """Yield the hosts on which some revision gives what was seen, the nearest to what is assumed first.
+
+    They are the host that the reader describes, with what is known of the recorded one; and then those on which the
+    fewest facts that are not known are otherwise.
     """
     known = known_facts(e)
-    host = replace(said, **{field: known[name] for name, field in FIELDS.items() if name in known})
+    host = with_facts(said, known)
     free = [name for name in FIELDS if name not in known]
+    found = False
     for size in range(MOST_CHANGED + 1):
+        if found and size == MOST_CHANGED:
+            return
         for names in itertools.combinations(free, size):
-            changed = replace(host, **{FIELDS[name]: not getattr(host, FIELDS[name]) for name in names})
+            changed = with_facts(host, {name: not getattr(host, FIELDS[name]) for name in names})
             if fitting := revisions_that_fit(e, changed):
-                return changed, fitting, names
-    return host, (), ()
+                found = True
+                yield Reading(changed, fitting, names)
+    if not found:
+        yield Reading(host, (), ())
 
 
 def revisions_that_fit(e: Explanation, host: Assumptions) -> tuple[str, ...]:
@@ -88,14 +102,24 @@ def revisions_that_fit(e: Explanation, host: Assumptions) -> tuple[str, ...]:
     return tuple(name for name in e.policy.consistent if fits_with(e.policy, POLICIES[name], facts))
 
 
-def backcast_of(measured: Measured, revisions: Sequence[str], run: Callable[[str], Sequence[Row]]) -> Backcast:
-    """Return how the recording is reproduced, under the revision that does it best; of equals, the likeliest.
+def best_reading(
+    e: Explanation, measured: Measured, said: Assumptions, run: Callable[[Assumptions, str], Sequence[Row]]
+) -> tuple[Reading, Backcast]:
+    """Return the first way to read the recording that reproduces it wholly, or else the one that misses least.
 
-    `run`: gives the rows of a revision on the recorded host.
+    `run`: gives the rows of a revision on a host.
     """
-    order = [name for name in PLAUSIBLE if name in revisions]
-    tried = [Backcast(name, tuple(compared(measured, run(name))), measured.unsure) for name in order]
-    return min(tried, key=lambda each: len(each.missed))
+    best: tuple[Reading, Backcast] | None = None
+    for reading in readings(e, said):
+        fitting = reading.fitting or e.policy.consistent or REVISIONS
+        for name in [name for name in PLAUSIBLE if name in fitting]:
+            tried = Backcast(name, tuple(compared(measured, run(reading.host, name))), measured.unsure)
+            if best is None or len(tried.missed) < len(best[1].missed):
+                best = reading, tried
+            if not tried.missed:
+                return best
+    assert best is not None, "there is always a reading"
+    return best
 
 
 def compared(measured: Measured, rows: Sequence[Row]) -> list[BackcastRow]:
@@ -106,29 +130,29 @@ def compared(measured: Measured, rows: Sequence[Row]) -> list[BackcastRow]:
             value = measured.recorded[row.quantity]
             error = math.sqrt(max(1.0, value))
             if row.unit.startswith("1/s"):
+                if row.quantity in OF_TIMERS:
+                    error = max(error, ROUGH * measured.timers.value)
                 value, error = measured.per_second(value), measured.per_second(error)
             else:
-                error = 100 / math.sqrt(max(1.0, measured.timers.value))
+                error = max(100 * ROUGH, 100 / math.sqrt(max(1.0, measured.timers.value)))
             within = row.low - error <= value <= row.high + error
             found.append(BackcastRow(row.quantity, value, row.central, row.low, row.high, row.unit, within))
     return found
 
 
-def say_first(
-    e: Explanation, changed: Sequence[str], fitting: Sequence[str], chosen: Sequence[str], host: Assumptions
-) -> Iterator[str]:
+def say_first(e: Explanation, reading: Reading, chosen: Sequence[str]) -> Iterator[str]:
     """Yield what has to be read first: where what is assumed and what was recorded do not go together."""
     seen = " ".join(observation.sentence for observation in e.policy.observations)
-    if not fitting:
+    if not reading.fitting:
         yield f"Recorded: {seen} No revision does that on the host as assumed: rely on none of these numbers."
         return
-    if changed:
-        otherwise = in_words(host, changed)
-        yield f"Recorded: {seen} No revision does that on the host as assumed, so it is taken that {otherwise}."
-    others = [name for name in chosen if name in POLICIES and name not in fitting]
+    if reading.changed:
+        otherwise = in_words(reading.host, reading.changed)
+        yield f"On the host as assumed what was recorded does not come out. It is taken that {otherwise} there."
+    others = [name for name in chosen if name in POLICIES and name not in reading.fitting]
     if others and seen:
         yield (
-            f"Recorded: {seen} On the host as assumed {joined(fitting, last='or')} would do that, and {joined(others)} "
+            f"Recorded: {seen} On this host {joined(reading.fitting, last='or')} would do that, and {joined(others)} "
             f"would not: what stands under {joined(others)} is not the recorded host. If the host is not as assumed, "
             "say so: hv_timer, pi_inject_timer, apicv_active, mwait_in_guest, hlt_in_guest."
         )

@@ -34,6 +34,8 @@ QUANTITIES = {
 
 REASONS = ("MSR_WRITE", "PREEMPTION_TIMER", "EXTERNAL_INTERRUPT", "HLT", "other")
 """The quantities that add up to the exits."""
+OF_TIMERS = ("PREEMPTION_TIMER", "EXTERNAL_INTERRUPT")
+"""The exits by which timers expire."""
 ROUGH = 0.02
 """A rate is not known better than by this share, nor than by one exit in the whole recording."""
 
@@ -64,8 +66,8 @@ def background_of(measured: Measured, world: World, *, eoi_exits: bool) -> Backg
     """Return what happens beside the timers in a world; `eoi_exits`: each timer costs a write of its EOI, too."""
     arming = 0.0 if measured.timer_mode == "periodic" else world.timers
     writes = measured.writes - arming - (world.timers if eoi_exits else 0.0)
-    rates = (measured.per_second(max(0.0, count)) * world.factor for count in (writes, measured.host_irqs))
-    return Background(*rates, measured.per_second(measured.other_exits) * world.factor)
+    counts = (writes, measured.host_irqs, measured.other_exits)
+    return Background._make(measured.per_second(max(0.0, count)) * world.factor for count in counts)
 
 
 def quantities(run: Run, beside: Background) -> dict[str, float]:
@@ -97,12 +99,15 @@ WorldRun = tuple[Scenario, Background]
 """A world to be run: the scenario, and what happens beside its timers."""
 
 
-def revision_rows(kernel: Kernel, worlds: Sequence[WorldRun], seeds: Sequence[int], exit_hz: float) -> Iterator[Row]:
+def revision_rows(
+    kernel: Kernel, worlds: Sequence[WorldRun], seeds: Sequence[int], exit_hz: float, timer_hz: float
+) -> Iterator[Row]:
     """Yield a revision's row per quantity: the central world's median over the seeds, and the extremes of all runs.
 
     - `worlds`: the central one first.
     - `exit_hz`: what one exit in the whole recording is as a rate; a rate's range has at least that width to both
       sides, or `ROUGH`. 0 leaves every range as it is.
+    - `timer_hz`: how many timers there are, per vCPU and second.
     """
     runs = [
         [quantities(simulate(scenario.replace(kernel=kernel, seed=seed)), beside) for seed in seeds]
@@ -113,7 +118,10 @@ def revision_rows(kernel: Kernel, worlds: Sequence[WorldRun], seeds: Sequence[in
         values = [run[quantity] for world in runs for run in world if not math.isnan(run[quantity])]
         low, high = (min(values), max(values)) if values else (math.nan, math.nan)
         if exit_hz and high > 0 and quantity in ("exits", *REASONS):
-            low, high = max(0.0, low - max(exit_hz, ROUGH * low)), high + max(exit_hz, ROUGH * high)
+            # What happens to a timer is not known better than for a share of the timers.
+            of_timers = ROUGH * timer_hz if quantity in OF_TIMERS else 0.0
+            low = max(0.0, low - max(exit_hz, of_timers, ROUGH * low))
+            high += max(exit_hz, of_timers, ROUGH * high)
         yield Row(kernel.name, quantity, low, central, high, unit)
 
 
@@ -129,6 +137,7 @@ class Predictor:
         ]
         self.seeds = seeds
         self.exit_hz = 0.0 if measured.duration.rate_hz else measured.per_second(1.0)
+        self.timer_hz = measured.per_second(measured.timers.value)
         self._rows: dict[str, list[Row]] = {}
 
     @property
@@ -140,5 +149,5 @@ class Predictor:
         """Return the rows of a revision: a name of a policy, or a kernel."""
         kernel = variant(self.base, revision) if isinstance(revision, str) else revision
         if kernel.name not in self._rows:
-            self._rows[kernel.name] = list(revision_rows(kernel, self.worlds, self.seeds, self.exit_hz))
+            self._rows[kernel.name] = list(revision_rows(kernel, self.worlds, self.seeds, self.exit_hz, self.timer_hz))
         return self._rows[kernel.name]
