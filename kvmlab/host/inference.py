@@ -97,7 +97,7 @@ class PolicyInference:
         """The verdict in one sentence."""
         if not self.consistent:
             return "No revision gives all these answers: facts changed while it was recorded, or a fact given is wrong."
-        if not self.evidence and not self.excluded:
+        if not self.observations and not self.excluded:
             return "Nothing that tells the revisions apart was seen."
         others = f", not like {listed(self.excluded)}" if self.excluded else ""
         provided = f", if {' and '.join(self.assumed)}" if self.assumed else ""

@@ -17,6 +17,7 @@ from kvmlab.host.formats.events import Event, Listing
 from kvmlab.host.formats.lines import open_source
 from kvmlab.host.formats.perf_stat import read_perf_kvm_stat
 from kvmlab.host.formats.sniff import PERF, TRACE, sniff
+from kvmlab.host.host_facts import HostFacts, read_host_facts
 from kvmlab.host.inference import infer
 from kvmlab.host.outcome import Outcome, is_disarm, outcome_of
 from kvmlab.host.threads import Thread
@@ -49,6 +50,8 @@ def explain(
     hlt_in_guest: bool | None = None,
     housekeeping_cpus: Iterable[int] | None = None,
     tsc_ghz: float | None = None,
+    host_facts: HostFacts | str | os.PathLike[str] | None = None,
+    table: int | None = None,
     max_timers: int = MAX_TIMERS,
 ) -> Explanation:
     """Explain a listing of kvm and hrtimer events, or a table of perf kvm stat.
@@ -56,6 +59,7 @@ def explain(
     A listing is read event by event, so it may be of any length.
 
     - `trace`: text, a path, or what `read_kvm_trace` or `read_perf_kvm_stat` returned.
+    - `table`: which one, where a text has several tables: counted from 0, and -1 is the last.
     - `max_timers`: stories are kept of the first `max_timers` timers; the others are counted.
 
     The rest is what you know of the host; leave it None where you do not know:
@@ -66,6 +70,7 @@ def explain(
     - `mwait_in_guest`, `hlt_in_guest`: MWAIT and HLT stay in the guest, without an exit.
     - `housekeeping_cpus`: the pCPUs that are housekeeping CPUs for timers; all others are not.
     - `tsc_ghz`: the guest's TSC frequency, in GHz.
+    - `host_facts`: what `read_host_facts` reads, as text or a path: the module parameters and the command line.
 
     Returns an `Explanation`: `.policy`, `.timers`, `.stories`, `.timeline`, `.exits`, `.answer`, `.summary()`.
 
@@ -81,7 +86,8 @@ def explain(
         "mwait_in_guest": mwait_in_guest,
         "hlt_in_guest": hlt_in_guest,
     }
-    given = Given.checked(flags, housekeeping_cpus, tsc_ghz)
+    host = host_facts if isinstance(host_facts, HostFacts | None) else read_host_facts(host_facts)
+    given = Given.checked(flags, housekeeping_cpus, tsc_ghz, host)
     checks.whole("max_timers", max_timers, 1, 10_000_000)
     if not isinstance(trace, str | os.PathLike):
         if "Samples" in getattr(trace, "columns", ()):
@@ -90,9 +96,11 @@ def explain(
         return explain_events(frame_events(trace), "the trace", given, max_timers, lost)
     kind = sniff(trace)
     if kind == PERF:
-        return explain_table(read_perf_kvm_stat(trace), name_of(trace), given)
+        return explain_table(read_perf_kvm_stat(trace, table=table), name_of(trace), given)
     if kind != TRACE:
         raise ValueError(f"{name_of(trace)}: found the output of {kind}; expected a kvm trace or a perf kvm stat table")
+    if table is not None:
+        raise ValueError(f"table: {table} does not fit: {name_of(trace)} is a kvm trace; allowed: only for tables")
     with closing(open_source(trace)) as source:
         return explain_events(Listing(source), name_of(trace), given, max_timers)
 
@@ -153,6 +161,7 @@ def explain_events(
         events=frozenset(events_seen),
         lost_events=lost,
         notes=other_machines({reason for thread in threads for reason in thread.exits}, events_seen),
+        host=given.host,
     )
 
 

@@ -54,7 +54,8 @@ def fired_by(e: Explanation) -> str:
             delivered[who_fired(outcome)] += count
     if delivered:
         each = joined(f"{count} by {who}" for who, count in delivered.most_common())
-        return f"Of {delivered.total()} timers whose end the events show, {each}."
+        count = delivered.total()
+        return f"The events show what fired {count} timer{'s' * (count != 1)}: {each}."
     if e.policy.observations:
         seen = " ".join(observation.sentence for observation in e.policy.observations)
         return f"The counts of exits show it. {seen}" if not e.policy.assumed else f"{seen[:-1]}, {provided(e)}."
@@ -118,7 +119,7 @@ def next_step(e: Explanation) -> str:
     if e.policy.unknown and set(e.policy.unknown) <= set(VM_FACTS):
         what = joined(e.policy.unknown, last="or")
         return f"Next: look how QEMU was started: `{QEMU}`; cpu-pm=on means {what}, which would tell more."
-    if e.policy.unknown:
+    if e.policy.unknown and e.host is None:
         what = joined(e.policy.unknown, last="or")
         then = f"`{LOOK}`, then `kvmlab explain {file} --host-facts host.txt`"
         return f"Next: look up {what}, which would tell more: {then}."

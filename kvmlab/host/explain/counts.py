@@ -28,7 +28,7 @@ def count_observations(
     - `armed`: how many writes are known to arm the timer; None: not known.
     """
     if hv := samples.get("PREEMPTION_TIMER", 0):
-        sentence = f"{hv} PREEMPTION_TIMER exits: the preemption timer was used."
+        sentence = f"{hv} PREEMPTION_TIMER exit{'s' * (hv != 1)}: the preemption timer was used."
         return [Observation(who, None, "can_use_hv_timer", True, hv, sentence)], []
     writes = sum(samples.get(name, 0) for name in MSR_EXITS)
     arms = writes if armed is None else armed

@@ -14,6 +14,7 @@ from kvmlab.host.explain.answer import three_sentences
 from kvmlab.host.explain.stories import story_of
 from kvmlab.host.explain.unlisted import unlisted_of
 from kvmlab.host.formats.sniff import PERF
+from kvmlab.host.host_facts import HostFacts
 from kvmlab.host.inference import PolicyInference
 from kvmlab.host.outcome import Outcome, backend_of, delivery_of, fate, fires_on, latency_ns
 from kvmlab.host.threads import Thread
@@ -53,6 +54,7 @@ class Explanation:
         events: frozenset[str] = frozenset(),
         lost_events: int = 0,
         notes: Sequence[str] = (),
+        host: HostFacts | None = None,
     ) -> None:
         self.name = name
         """What was explained: a file's name, or "the text"."""
@@ -66,8 +68,10 @@ class Explanation:
         """How many timers guests armed by an exit, of the whole listing."""
         self.events = events
         """The kinds of events in the listing."""
-        self.notes = tuple(notes)
+        self.notes = (*notes, *(host.sentences if host else ()))
         """What has to be known of the recording: what it leaves out, and what kind of machine it is from."""
+        self.host = host
+        """What was said of the host's settings, as text; None: nothing."""
         self.lost_events = lost_events
         """How many events the listing says were overrun."""
         self.tsc_ghz = tsc_ghz or {}

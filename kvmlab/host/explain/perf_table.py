@@ -35,7 +35,9 @@ def explain_table(table: pd.DataFrame, name: str, given: Given) -> Explanation:
     seen = table_facts(samples)
     inference = infer(observations, [*given.facts(observations, seen), *seen], {}, assumed)
     notes = [unlisted.sentence, *other_machines(samples), apic_writes(samples), armings(samples)]
-    return Explanation(name, PERF, [], Tracker(0), inference, table=table, notes=[note for note in notes if note])
+    return Explanation(
+        name, PERF, [], Tracker(0), inference, table=table, notes=[note for note in notes if note], host=given.host
+    )
 
 
 def table_facts(samples: Mapping[str, int]) -> list[Fact]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from kvmlab import kernels
 from kvmlab.host.explain import Explanation, explain
 from kvmlab.host.explain.elsewhere import has_no_lapic_timer
+from kvmlab.host.host_facts import HostFacts
 from kvmlab.host.what_if.assumptions import FIELDS, Assumptions, with_facts
 from kvmlab.host.what_if.backcast import best_reading, say_first
 from kvmlab.host.what_if.cost_fit import fitted_costs
@@ -62,6 +63,7 @@ def what_if(
     vcpus: int | None = None,
     waits_by: str | None = None,
     tsc_ghz: float = 2.5,
+    host_facts: HostFacts | str | os.PathLike[str] | None = None,
     replications: int = 3,
 ) -> WhatIf:
     """Predict what each revision would do on the host that a perf kvm stat table or a kvm trace was recorded on.
@@ -69,6 +71,7 @@ def what_if(
     - `recording`: what `explain` takes, or an `Explanation`.
     - `kernel`: whose machinery the revisions get (fast paths, unpinned hrtimers): a `Kernel`, or a name of `KERNELS`.
     - `revisions`: names of policies, or functions of VcpuFacts.
+    - `host_facts`: what the recorded host is set to, as `explain` takes it; with an `Explanation`, give it to that.
     - `replications`: each revision is run this many times in each world, with different seeds.
 
     The host for which to predict, where it is not as recorded, or not known from that. None: as `explain` was told, or
@@ -79,7 +82,8 @@ def what_if(
     - `mwait_in_guest`, `hlt_in_guest`: MWAIT and HLT stay in the guest, without an exit. Else: they exit.
     - `isolated`: the vCPUs sit on isolated (nohz_full) pCPUs. Else: they do.
     - `housekeeping`: what the housekeeping CPUs do, "idle", "ticking" or "timers". None: as recorded, or else varied.
-    - `seconds`: how long a table took, in s; or else `timer_hz`: timers per vCPU and second.
+    - `seconds`: how long a table took, in s.
+    - `timer_hz`: timers per vCPU and second, where nobody knows how long a table took.
     - `vcpus`: how many vCPUs a table is of. None: 1.
     - `waits_by`: how an idle guest waits, "hlt", "mwait", "pause" or "spin". None: "hlt" if it halts, else "spin".
     - `tsc_ghz`: the TSC's frequency, in GHz.
@@ -96,7 +100,9 @@ def what_if(
     Example: `kl.what_if("trace.txt", housekeeping="timers").of("rev1", "posted")`
     """
     findings = Findings()
-    e = recording if isinstance(recording, Explanation) else explain(recording)
+    if isinstance(recording, Explanation) and host_facts is not None:
+        raise ValueError("host_facts: does not fit beside an Explanation; allowed: explain(..., host_facts=...)")
+    e = recording if isinstance(recording, Explanation) else explain(recording, host_facts=host_facts)
     if other := has_no_lapic_timer(set(map(str, e.exits.index))):
         raise ValueError(f"{e.name}: {other}")
     measured = measured_from(e, findings, seconds, vcpus, timer_hz)

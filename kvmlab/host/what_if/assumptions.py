@@ -44,6 +44,8 @@ class Assumptions:
     hlt_in_guest: bool = False
     mwait_in_guest: bool = False
     waits_by: str = "hlt"
+    settings: tuple[tuple[str, float], ...] = ()
+    """Other fields of `Host`, as the host was said to be set to."""
     tsc_ghz: float = 2.5
 
     @staticmethod
@@ -81,12 +83,13 @@ class Assumptions:
             hlt_in_guest=fact("hlt_in_guest", hlt_in_guest, False),
             mwait_in_guest=fact("mwait_in_guest", mwait_in_guest, False),
             waits_by=waits if waits_by is None else checks.choice("waits_by", waits_by, WAITS),
-            isolated=checks.flag("isolated", not known.get(HOUSEKEEPING, False) if isolated is None else isolated),
+            isolated=checks.flag("isolated", isolated_there(e, known) if isolated is None else isolated),
             apicv=fact("apicv_active", apicv_active, True),
             preemption_timer=fact("hv_timer", hv_timer, not amd),
             pi_inject_timer=fact("pi_inject_timer", pi_inject_timer, True),
             vendor="amd" if amd else "intel",
             tsc_ghz=tsc_ghz,
+            settings=tuple(e.host.settings().items()) if e.host else (),
             housekeeping=None if housekeeping is None else checks.choice("housekeeping", housekeeping, LOADS),
         )
 
@@ -120,10 +123,19 @@ def known_facts(e: Explanation) -> dict[str, bool]:
     """Return the facts that are known of the recorded host and its vCPUs, where they are the same for all of them."""
     values: dict[str, set[bool]] = {}
     sits_on = {observation.cpu for observation in e.policy.observations}
+    if e.host is not None:
+        values = {name: {value} for name, value in e.host.flags().items()}
     for fact in e.policy.facts:
         if fact.name != HOUSEKEEPING or fact.of in sits_on:
             values.setdefault(fact.name, set()).add(fact.value)
     return {name: found.pop() for name, found in values.items() if len(found) == 1}
+
+
+def isolated_there(e: Explanation, known: Mapping[str, bool]) -> bool:
+    """Return True unless the vCPUs of a recording are known to sit on housekeeping CPUs."""
+    if e.host is not None and e.host.nohz_full == frozenset():
+        return False
+    return not known.get(HOUSEKEEPING, False)
 
 
 def facts_of(said: Assumptions, e: Explanation) -> list[Fact]:

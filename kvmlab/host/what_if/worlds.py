@@ -126,4 +126,4 @@ def scenario_of(measured: Measured, world: World, said: Assumptions, base: Kerne
         duration_s=min(LONGEST_BUSY_S if world.housekeeping == "timers" else LONGEST_S, max(SHORTEST_S, duration)),
         costs=measured.costs,
         trace_steps=0,
-    )
+    ).replace(**{f"host.{name}": value for name, value in said.settings})
