@@ -113,7 +113,7 @@ class RecordingComparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable dict: before, after (as `Explanation.to_dict`), per, verdict, table, cannot."""
-        rows = self.table.reset_index().astype(object)
+        rows = self.table.reset_index().replace([math.inf], math.nan).astype(object)
         return {
             "before": self.before.to_dict(),
             "after": self.after.to_dict(),

@@ -116,4 +116,4 @@ def test_what_is_shown_reads_well():
     for part in (told.verdict, "PREEMPTION_TIMER", "before, 1/s a vCPU"):
         assert part in told.summary()
         assert part in told._repr_html_()
-    assert json.loads(json.dumps(told.to_dict(), allow_nan=True))["verdict"] == told.verdict
+    assert json.loads(json.dumps(told.to_dict(), allow_nan=False))["verdict"] == told.verdict
