@@ -107,8 +107,8 @@ def place(host: Host, guests: tuple[Guest, ...]) -> tuple[tuple[int, ...], ...]:
         if guest.pcpus is not None:
             own = set(checks.cpus("pcpus", guest.pcpus, host.pcpus))
             if taken & own:
-                cpus = f"{sorted(taken & own)} of guest {guest.name!r} are another guest's already"
-                raise ValueError(f"pcpus: {cpus}; allowed: {NO_SHARING}")
+                theirs = f"{sorted(taken & own)} of guest {guest.name!r} are another guest's already"
+                raise ValueError(f"pcpus: {theirs}; allowed: {NO_SHARING}")
             taken |= own
     pools = [cpu for guest in guests for cpu in guest.pcpus or [NONE] * guest.vcpus]
     place_vcpus(pools, list(host.isolated), [0] * host.pcpus)
