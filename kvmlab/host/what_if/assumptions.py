@@ -141,8 +141,8 @@ def isolated_there(e: Explanation, known: Mapping[str, bool]) -> bool:
 def facts_of(said: Assumptions, e: Explanation) -> list[Fact]:
     """Return what is assumed as facts about the vCPUs and pCPUs of a recording."""
     vcpus = dict.fromkeys(observation.vcpu for observation in e.policy.observations)
-    cpus = dict.fromkeys(observation.cpu for observation in e.policy.observations if observation.cpu is not None)
-    facts = [Fact(HOUSEKEEPING, not said.isolated, cpu, "") for cpu in cpus]
+    # Of no pCPU in particular: a table does not say on which one a vCPU ran.
+    facts = [Fact(HOUSEKEEPING, not said.isolated, None, "")]
     for name, field in FIELDS.items():
         places = [None] if name in GLOBAL_FACTS else vcpus
         facts += [Fact(name, getattr(said, field), place, "") for place in places]

@@ -57,6 +57,8 @@ class Measured:
     """How long a halt lasts, on average, in us."""
     host_irqs: float
     """Interrupt exits that are not the guest's timers."""
+    unsure_irqs: float
+    """Interrupt exits beside these that may be the host's own, or the guest's timers."""
     other_exits: float
     """Exits of any other kind."""
     handled_s: float
@@ -99,7 +101,7 @@ def measured_from(
     contradicts, and where nothing arms a timer.
     """
     if e.table is None and not len(e.exits):
-        raise ValueError(f"{e.name}: there is no kvm_exit in it; expected kvm_exit and kvm_entry, which cost what")
+        raise ValueError(f"{e.name}: there is no kvm_exit in it; expected kvm_exit and kvm_entry events, too")
     counts = counts_of(e.exits)
     if e.table is None and e.counts:
         timers, own_irqs = timers_in_trace(e, findings)
@@ -134,13 +136,16 @@ def measured_from(
     )
     return Measured(
         duration=duration,
-        timers=ordered(timers, least, max(timers, counts.get(WRITES, 0) if e.table is not None else timers)),
+        timers=ordered(
+            timers, min(least, timers), max(timers, counts.get(WRITES, 0) if e.table is not None else timers)
+        ),
         expiries_at_work=at_work(e, counts) if halts else None,
         writes=float(counts.get(WRITES, 0)),
         timer_mode=timer_mode_of(e),
         halts=halts,
         halt_us=halt_us,
         host_irqs=host_irqs,
+        unsure_irqs=own_irqs if e.table is not None else 0.0,
         other_exits=others,
         handled_s=max(0.0, handled_s(e.exits) - halts * halt_us / 1e6),
         unsure=bool(doubt) or missing > MUCH * (missing + sum(counts.values())),
@@ -220,10 +225,12 @@ def timers_in_table(counts: Mapping[str, int], findings: Findings) -> tuple[floa
         findings.cannot.append(
             f"Which of the {irqs} interrupt exits are the guest's timers, and which the host's own: {taken}."
         )
+    if not writes:
+        return 0.0, 0.0
     if halts := counts.get(HALTS, 0):
-        return float(min(writes, hv + halts)), 0.0
-    # A timer that expires at work exits then, so there are as many as such exits.
-    return float(min(writes, hv) if hv else writes), own
+        return float(max(hv, min(writes, hv + halts))), 0.0
+    # A timer that expires at work exits then, so there are as many as such exits: of a periodic one more than writes.
+    return float(hv or writes), own
 
 
 def timers_of_a_halting_guest(counts: Mapping[str, int], duration: Duration, halt_us: float) -> float:
@@ -237,7 +244,9 @@ def timers_of_a_halting_guest(counts: Mapping[str, int], duration: Duration, hal
     if not hv:
         return float(min(writes, halts))
     halted = min(MOST_IDLE, halts * halt_us / 1e6 / duration.vcpu_seconds) if halt_us else 0.5
-    return float(hv + min(hv * halted / (1 - halted), max(0, writes - hv), (1 - FEWEST_BURSTS) * halts))
+    # A periodic timer, which expires more often than it is written, is not bounded by the writes.
+    room = writes - hv if writes >= hv else halts
+    return float(hv + min(hv * halted / (1 - halted), room, (1 - FEWEST_BURSTS) * halts))
 
 
 def fewest(timers: float, counts: Mapping[str, int], *, halting: bool, exact: bool) -> float:
@@ -307,7 +316,13 @@ def ordered(value: float, low: float, high: float) -> Interval:
 
 
 def timer_mode_of(e: Explanation) -> str:
-    """Return the mode of most timers: periodic if they went on by themselves, one-shot if they were initial counts."""
+    """Return the mode of most timers: periodic if they went on by themselves, one-shot if they were initial counts.
+
+    Of a table: periodic if more expired by the preemption timer than there are writes.
+    """
+    if e.table is not None:
+        counts = counts_of(e.table)
+        return "periodic" if counts.get(PREEMPTION, 0) > 2 * counts.get(WRITES, 0) > 0 else "tsc_deadline"
     kinds = [
         "periodic" if t.arm_exit is None else "oneshot" if t.msr == TMICT else "tsc_deadline" for t in e.timers_kept
     ]

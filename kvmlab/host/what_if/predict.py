@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from kvmlab.host.what_if.assumptions import Assumptions
 from kvmlab.host.what_if.measure import Measured
-from kvmlab.host.what_if.worlds import World, scenario_of, worlds_of
+from kvmlab.host.what_if.worlds import World, other_wakeups, scenario_of, worlds_of
 from kvmlab.kernels import Kernel
 from kvmlab.results.run import Run, simulate
 from kvmlab.scenario.scenario import Scenario
@@ -60,14 +60,19 @@ class Background(NamedTuple):
     """Interrupt exits that are not the timers'."""
     others_hz: float
     """Exits of any other kind."""
+    all_writes: bool
+    """The writes are all that the guest makes: a periodic timer's start and end are no matter of how long a run is."""
 
 
 def background_of(measured: Measured, world: World, *, eoi_exits: bool) -> Background:
-    """Return what happens beside the timers in a world; `eoi_exits`: each timer costs a write of its EOI, too."""
-    arming = 0.0 if measured.timer_mode == "periodic" else world.timers
-    writes = measured.writes - arming - (world.timers if eoi_exits else 0.0)
-    counts = (writes, measured.host_irqs, measured.other_exits)
-    return Background._make(measured.per_second(max(0.0, count)) * world.factor for count in counts)
+    """Return what happens beside the timers in a world; `eoi_exits`: each interrupt costs a write of its EOI, too."""
+    periodic = measured.timer_mode == "periodic"
+    arming = 0.0 if periodic else world.timers
+    eois = world.timers + other_wakeups(measured, world) if eoi_exits and not periodic else 0.0
+    irqs = measured.host_irqs if world.host_irqs is None else world.host_irqs
+    counts = (measured.writes - arming - eois, irqs, measured.other_exits)
+    writes_hz, irqs_hz, others_hz = (measured.per_second(max(0.0, count)) * world.factor for count in counts)
+    return Background(writes_hz, irqs_hz, others_hz, periodic)
 
 
 def quantities(run: Run, beside: Background) -> dict[str, float]:
@@ -77,7 +82,7 @@ def quantities(run: Run, beside: Background) -> dict[str, float]:
     timers = max(1, int(places["expiries"].sum()))
     irqs = places["expiries"][["own pCPU", "housekeeping kicked"]].sum()
     exits = {
-        "MSR_WRITE": s["MSR_WRITE"] / vcpu_seconds + beside.writes_hz,
+        "MSR_WRITE": beside.writes_hz + (0.0 if beside.all_writes else s["MSR_WRITE"] / vcpu_seconds),
         "PREEMPTION_TIMER": s["PREEMPTION_TIMER"] / vcpu_seconds,
         "EXTERNAL_INTERRUPT": irqs / vcpu_seconds + beside.irqs_hz,
         "HLT": s["HLT"] / vcpu_seconds,

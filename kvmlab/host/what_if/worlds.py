@@ -17,6 +17,8 @@ LONGEST_S, SHORTEST_S = 1000.0, 0.02
 """Bounds on how long a run may simulate."""
 LONGEST_BUSY_S = 20.0
 """The same upper bound where a housekeeping CPU has timers of its own, which are many more events."""
+SHORT_US = 1.0
+"""A burst of work that no timer was seen to find."""
 MOST_HZ = 1e5
 """The highest rate that is simulated."""
 
@@ -33,6 +35,8 @@ class World:
     """Timers that expired in the recording."""
     factor: float
     """On the measured rate of everything."""
+    host_irqs: float | None = None
+    """Interrupt exits that are the host's own; None: as measured."""
 
 
 def worlds_of(measured: Measured, housekeeping: str | None) -> list[World]:
@@ -48,23 +52,39 @@ def worlds_of(measured: Measured, housekeeping: str | None) -> list[World]:
         worlds += [World(f"housekeeping {each}", each, central, 1.0) for each in ("idle", "timers")]
     if measured.timers.low < central:
         worlds.append(World("fewer timers", load, max(1.0, measured.timers.low), 1.0))
+    if measured.unsure_irqs:
+        own = measured.host_irqs + measured.unsure_irqs
+        worlds.append(World("interrupts are the host's", load, central, 1.0, own))
     worlds += [World(f"{by:g} times the rate", load, central, by) for by in measured.duration.factors]
     return worlds
+
+
+def other_wakeups(measured: Measured, world: World) -> float:
+    """Return how many halts of the recording were ended by something other than a timer, and so ended no timer's work.
+
+    A timer that finds the guest idle wakes it, and it halts again. The others each end a burst of work.
+    """
+    if not measured.halts:
+        return 0.0
+    found = min(world.timers, measured.expiries_at_work or 0.0)
+    least = FEWEST_BURSTS * measured.halts if found else 0.0
+    return max(least, measured.halts - (world.timers - found))
 
 
 def bursts_of(measured: Measured, world: World) -> tuple[float, float, float]:
     """Return of a guest that halts: mean length in us of a burst of work and of the idleness after it; share of work.
 
-    A timer that finds the guest idle wakes it, and it halts again: those halts end no burst. How often a timer finds it
-    at work was recorded, so that it works for this share of the time.
+    How often a timer found it at work was recorded, so that it works for this share of the time. Where none did, its
+    bursts are short.
     """
     per_second = measured.per_second
+    bursts_hz = per_second(other_wakeups(measured, world)) * world.factor
+    if bursts_hz < checks.MIN_RATE:
+        return 0.0, 1.0, 0.0  # it only waits
     found = min(world.timers, measured.expiries_at_work or 0.0)
     if not found:
-        return 0.0, 1.0, 0.0  # it only waits
+        return SHORT_US, min(1e8, max(SHORT_US, 1e6 / bursts_hz)), 0.0
     at_work = found / world.timers
-    woken = min(world.timers - found, (1 - FEWEST_BURSTS) * measured.halts)
-    bursts_hz = per_second(measured.halts - woken) * world.factor
     # Exits prolong a burst, as the guest makes no progress meanwhile.
     progress = max(0.1 * at_work, at_work - per_second(measured.handled_s))
     return min(1e8, 1e6 * progress / bursts_hz), min(1e8, 1e6 * max(1e-6, 1 - at_work) / bursts_hz), at_work
@@ -91,7 +111,7 @@ def workload_of(measured: Measured, world: World, waits_by: str) -> Workload:
         waits_by=waits_by,
         nohz_idle=False,
         other_exit_hz=rate(measured.other_exits + max(0.0, measured.writes - world.timers), at_work),
-        host_irq_hz=rate(measured.host_irqs, at_work),
+        host_irq_hz=rate(measured.host_irqs if world.host_irqs is None else world.host_irqs, at_work),
     )
 
 
