@@ -12,7 +12,8 @@ from kvmlab.scenario.guest import Guest, Workload
 from kvmlab.scenario.host import Host
 from kvmlab.scenario.scenario import Scenario
 
-TIMERS_PER_RUN = 2000
+TIMERS_PER_RUN, OTHERS_PER_RUN = 2000, 100_000
+"""As many events of a kind are enough for one run: timers, and other exits."""
 LONGEST_S, SHORTEST_S = 1000.0, 0.02
 """Bounds on how long a run may simulate."""
 LONGEST_BUSY_S = 20.0
@@ -120,7 +121,8 @@ def scenario_of(measured: Measured, world: World, said: Assumptions, base: Kerne
     vcpus = min(measured.vcpus, MOST_VCPUS)
     cpus = tuple(range(1, vcpus + 1))
     workload = workload_of(measured, world, said.waits_by)
-    duration = TIMERS_PER_RUN * (workload.timer_us or 1e3) / 1e6 / vcpus
+    others_hz = vcpus * (workload.other_exit_hz + workload.host_irq_hz)
+    duration = min(TIMERS_PER_RUN * (workload.timer_us or 1e3) / 1e6 / vcpus, OTHERS_PER_RUN / max(1.0, others_hz))
     return Scenario(
         Host(
             pcpus=vcpus + 1,
