@@ -13,7 +13,7 @@ from kvmlab.scenario.host import Host
 from kvmlab.scenario.scenario import Scenario
 
 TIMERS_PER_RUN, OTHERS_PER_RUN = 2000, 100_000
-"""As many events of a kind are enough for one run: timers, and other exits."""
+"""As many events of a kind are enough for one run: timers; other exits and bursts of work."""
 LONGEST_S, SHORTEST_S = 1000.0, 0.02
 """Bounds on how long a run may simulate."""
 LONGEST_BUSY_S = 20.0
@@ -121,7 +121,9 @@ def scenario_of(measured: Measured, world: World, said: Assumptions, base: Kerne
     vcpus = min(measured.vcpus, MOST_VCPUS)
     cpus = tuple(range(1, vcpus + 1))
     workload = workload_of(measured, world, said.waits_by)
-    others_hz = vcpus * (workload.other_exit_hz + workload.host_irq_hz)
+    burst_us = workload.busy_us + workload.idle_us
+    bursts_hz = 1e6 / burst_us if workload.busy_us else 0.0
+    others_hz = vcpus * (workload.other_exit_hz + workload.host_irq_hz + bursts_hz)
     duration = min(TIMERS_PER_RUN * (workload.timer_us or 1e3) / 1e6 / vcpus, OTHERS_PER_RUN / max(1.0, others_hz))
     return Scenario(
         Host(
