@@ -23,6 +23,7 @@ from kvmlab.scenario.scenario import Scenario
 
 if TYPE_CHECKING:
     from kvmlab.host import live
+    from kvmlab.host.comparison import RecordingComparison, compare_recordings
     from kvmlab.host.explain import Explanation, explain
     from kvmlab.host.formats import (
         read_any,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         read_perf_kvm_stat,
         read_unit_test_vmexit,
     )
+    from kvmlab.host.host_facts import HostFacts, read_host_facts
     from kvmlab.host.recordings import check_recordings, recorded_rows, recorded_scenario
     from kvmlab.host.what_if import WhatIf, what_if
     from kvmlab.results.follow import follow_timer
@@ -47,7 +49,9 @@ __all__ = [
     "Explanation",
     "Guest",
     "Host",
+    "HostFacts",
     "Kernel",
+    "RecordingComparison",
     "Run",
     "Scenario",
     "Story",
@@ -58,6 +62,7 @@ __all__ = [
     "check_recordings",
     "compare",
     "compare_guests",
+    "compare_recordings",
     "difference",
     "explain",
     "follow_timer",
@@ -65,6 +70,7 @@ __all__ = [
     "live",
     "policy",
     "read_any",
+    "read_host_facts",
     "read_kvm_trace",
     "read_latencies",
     "read_latency_histogram",
@@ -84,7 +90,9 @@ __all__ = [
 
 # What only some lessons need is loaded when it is first asked for: name -> where it stands.
 _LATER: dict[str, str] = {
+    **dict.fromkeys(("RecordingComparison", "compare_recordings"), "host.comparison"),
     **dict.fromkeys(("Explanation", "explain"), "host.explain"),
+    **dict.fromkeys(("HostFacts", "read_host_facts"), "host.host_facts"),
     **dict.fromkeys(
         ("read_any", "read_kvm_trace", "read_latencies", "read_latency_histogram", "read_perf_kvm_stat"), "host.formats"
     ),

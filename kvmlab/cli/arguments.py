@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import kvmlab as kl
 from kvmlab.cli import commands
-from kvmlab.cli.values import assignment
+from kvmlab.cli.values import assignment, fact_lines
 from kvmlab.scenario import files as scenario_file
 
 if TYPE_CHECKING:
@@ -31,21 +31,49 @@ examples:
   kvmlab compare poller --show > mine.toml
   kvmlab compare mine.toml --json
 """
-EXPLAIN_HELP = """\
-Shows the story of each timer in a listing of kvm and hrtimer events (tracefs, perf script, trace-cmd report), or what a
-table of perf kvm stat shows: what was armed, where it fired, what it cost, and like which policy the kernel behaves.
+EXPLAIN_HELP = f"""\
+Answers in three sentences: what fired the timers and on which evidence, which revision of the policy fits, and what to
+look at or to record next. Then shows what was seen: of a listing of kvm and hrtimer events (tracefs, perf script,
+trace-cmd report) how each timer ended, of a table of perf kvm stat its counts.
 
 examples:
   kvmlab explain trace.txt
   kvmlab explain trace.txt --fact pi_inject_timer=true --fact housekeeping_cpus=0-1
+  kvmlab explain mail.txt --table 1
+  kvmlab explain table.txt --host-facts host.txt
   perf script | kvmlab explain - --json
+
+what --fact takes:
+{fact_lines(kl.explain)}
+
+what --host-facts reads, of this host or of a colleague's:
+  (grep . /sys/module/kvm*/parameters/*; cat /proc/cmdline) > host.txt
 """
-WHAT_IF_HELP = """\
-Fits workload and costs to a trace or table, and estimates what each revision of the policy would do there.
+WHAT_IF_HELP = f"""\
+Fits workload and costs to a trace or table, reproduces it, and estimates what each revision of the policy would do
+there. A "?" marks a number that cannot be relied on, because what it rests on was not reproduced.
 
 examples:
-  kvmlab what-if perf-kvm-stat.txt
+  kvmlab what-if perf-kvm-stat.txt --fact seconds=30 --fact vcpus=4
   kvmlab what-if trace.txt --fact hlt_in_guest=true --json
+  kvmlab what-if trace.txt --fact revisions=rev1,rev3 --fact housekeeping=timers
+  kvmlab what-if mail.txt --table 0 --host-facts host.txt
+
+what --fact takes:
+{fact_lines(kl.what_if)}
+"""
+DIFF_HELP = f"""\
+Compares two recordings, of before and after a change: rates of exits with the uncertainty of counting, what an exit
+costs, and which revisions fit. Says what the two do not allow to compare. BEFORE may hold both tables.
+
+examples:
+  kvmlab diff before.txt after.txt --fact seconds=30
+  kvmlab diff before.txt after.txt --fact seconds=30,60 --fact vcpus=4 --json
+  kvmlab diff mail.txt --table 0,1
+  kvmlab diff trace-before.txt trace-after.txt --csv
+
+what --fact takes:
+{fact_lines(kl.compare_recordings)}
 """
 LIVE_HELP = """\
 Runs a bare guest of less than 200 bytes on /dev/kvm, which arms its LAPIC timer again and again, and measures how late
@@ -87,10 +115,22 @@ def parser() -> argparse.ArgumentParser:
     explains = command(subcommands, commands.explain, "explain", "tell what a trace or a table shows", EXPLAIN_HELP)
     add_file(explains)
     add_facts(explains)
+    add_table_and_host(explains)
     explains.add_argument("--chrome", metavar="OUT", help="write the timeline as Chrome trace JSON, too")
     what_ifs = command(subcommands, commands.what_if, "what-if", "what each policy would do on your host", WHAT_IF_HELP)
     add_file(what_ifs)
     add_facts(what_ifs)
+    add_table_and_host(what_ifs)
+    diffs = command(subcommands, commands.diff, "diff", "compare two recordings, before and after", DIFF_HELP)
+    diffs.add_argument("before", metavar="BEFORE", help="the recording of before; - is stdin")
+    diffs.add_argument(
+        "after", metavar="AFTER", nargs="?", help="the recording of after; without, BEFORE has two tables"
+    )
+    add_facts(diffs)
+    diffs.add_argument(
+        "--table", type=two_numbers, metavar="N,M", help="which tables, counted from 0; one N is for both"
+    )
+    diffs.add_argument("--csv", action="store_true", help="print CSV")
     add_live(command(subcommands, commands.live, "live", "measure a real guest on /dev/kvm", LIVE_HELP))
     converts = command(
         subcommands, commands.convert, "convert", "read any known file, write CSV, JSON, Chrome trace", CONVERT_HELP
@@ -133,6 +173,20 @@ def add_facts(to: argparse.ArgumentParser) -> None:
         help="what you know of the host and the file does not tell, e.g. pi_inject_timer=true; may be repeated",
     )
     add_json(to)
+
+
+def add_table_and_host(to: argparse.ArgumentParser) -> None:
+    """Add --table and --host-facts."""
+    to.add_argument("--table", type=int, metavar="N", help="which table, where there are several: 0 is the first")
+    to.add_argument(
+        "--host-facts", metavar="FILE", help="what the host is set to: text of its kvm parameters and its command line"
+    )
+
+
+def two_numbers(text: str) -> int | tuple[int, ...]:
+    """Take "N" or "N,M"; argparse shows the error for anything else."""
+    numbers = tuple(int(part) for part in text.split(","))
+    return numbers[0] if len(numbers) == 1 else numbers
 
 
 def add_compare(to: argparse.ArgumentParser) -> None:

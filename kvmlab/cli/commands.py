@@ -1,4 +1,4 @@
-"""The five subcommands: each takes its parsed arguments, prints, and returns an exit code."""
+"""The subcommands: each takes its parsed arguments, prints, and returns an exit code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import kvmlab as kl
 from kvmlab.cli.values import csv_text, facts, json_text, plain, value_of
@@ -65,7 +65,7 @@ def changed_scenario(args: argparse.Namespace) -> kl.Scenario:
 def explain(args: argparse.Namespace) -> int:
     """Tell what a trace or table shows."""
     with source(args.file) as path:
-        told = kl.explain(path, **facts(kl.explain, args.fact))
+        told = explained(args, path, facts(kl.explain, args.fact))
         if args.chrome:
             write(chrome_text(told), args.chrome)
     print(json_text(told.to_dict()) if args.json else told.summary())
@@ -75,8 +75,27 @@ def explain(args: argparse.Namespace) -> int:
 def what_if(args: argparse.Namespace) -> int:
     """Tell what each policy would do on the host that a file comes from."""
     with source(args.file) as path:
-        told = kl.what_if(path, **facts(kl.what_if, args.fact))
+        told = kl.what_if(explained(args, path, {}), **facts(kl.what_if, args.fact))
     print(json_text(told.to_dict()) if args.json else told.summary())
+    return DONE
+
+
+def explained(args: argparse.Namespace, path: Path, known: dict[str, Any]) -> kl.Explanation:
+    """Explain a file with what --table and --host-facts say, and with `known` facts."""
+    host = None if args.host_facts is None else kl.read_host_facts(Path(args.host_facts))
+    return kl.explain(path, table=args.table, host_facts=host, **known)
+
+
+def diff(args: argparse.Namespace) -> int:
+    """Compare two recordings, of before and after a change."""
+    known = facts(kl.compare_recordings, args.fact)
+    with source(args.before) as before, contextlib.ExitStack() as stack:
+        after = None if args.after is None else stack.enter_context(source(args.after))
+        told = kl.compare_recordings(before, after, table=args.table, **known)
+    if args.csv:
+        print(csv_text(told.table), end="")
+    else:
+        print(json_text(told.to_dict()) if args.json else told.summary())
     return DONE
 
 

@@ -7,6 +7,8 @@ import contextlib
 import inspect
 import json
 import math
+import re
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,10 @@ from kvmlab.scenario.files import CPU_FIELDS, cpu_list
 if TYPE_CHECKING:
     import pandas as pd
 
+OWN_OPTIONS = ("host_facts", "table")
+"""Arguments that have an option of their own on the command line."""
+NO_NONE = ("isolated",)
+"""CPU lists for which "none" is the empty list: they cannot be left open."""
 WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False, "none": None}
 
 
@@ -29,11 +35,13 @@ def assignment(text: str) -> tuple[str, str]:
 
 def value_of(name: str, text: str) -> Any:
     """Return a value from the command line: true/false, none, a number, a CPU list where one belongs, or text."""
+    field = name.rpartition(".")[2]
+    if field in NO_NONE and text.lower() == "none":
+        return ()
     if text.lower() in WORDS:
         return WORDS[text.lower()]
-    field = name.rpartition(".")[2]
     if name != "host.pcpus" and (field in CPU_FIELDS or field.endswith("_cpus")):
-        return cpu_list(name, text)
+        return cpu_list(name, text.removeprefix("[").removesuffix("]"))
     for number in (int, float):
         with contextlib.suppress(ValueError):
             return number(text)
@@ -42,11 +50,31 @@ def value_of(name: str, text: str) -> Any:
 
 def facts(function: Callable[..., Any], given: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Return keyword arguments of `function` from --fact; ValueError lists those that it has."""
-    allowed = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    allowed = fact_names(function)
     known = {checks.choice("--fact", name, allowed): value_of(name, text) for name, text in given}
     return {
-        name: value.split(",") if isinstance(value, str) and "," in value else value for name, value in known.items()
+        name: [value_of(name, part) for part in value.split(",")] if isinstance(value, str) and "," in value else value
+        for name, value in known.items()
     }
+
+
+def fact_names(function: Callable[..., Any]) -> list[str]:
+    """Return the names that --fact takes for `function`: its keyword arguments without an option of their own."""
+    parameters = inspect.signature(function).parameters.values()
+    return [each.name for each in parameters if each.kind is each.KEYWORD_ONLY and each.name not in OWN_OPTIONS]
+
+
+def fact_lines(function: Callable[..., Any]) -> str:
+    """Return what --fact takes for `function`, a line for each name, as its docstring says."""
+    documented = inspect.getdoc(function) or ""
+    lines = []
+    for bullet in re.split(r"\n- ", documented)[1:]:
+        names, _, text = bullet.partition("\n\n")[0].partition(": ")
+        named = [name for name in re.findall(r"`(\w+)`", names) if name in fact_names(function)]
+        if named:
+            first = textwrap.fill(" ".join(text.split()), 96, initial_indent="      ", subsequent_indent="      ")
+            lines.append(f"  {', '.join(named)}\n{first}")
+    return "\n".join(lines).replace("`", "")
 
 
 def plain(value: Any) -> Any:

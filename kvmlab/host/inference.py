@@ -86,25 +86,31 @@ class PolicyInference:
     unknown: tuple[str, ...]
     """Facts that would decide more: arguments of `explain`."""
     assumed: tuple[str, ...] = field(default=())
-    """What the evidence rests on and was not seen."""
+    """What the evidence rests on and was not seen; each goes on after "if"."""
+    observations: tuple[Observation, ...] = field(default=())
+    """What was seen of the kernel's answers."""
+    facts: tuple[Fact, ...] = field(default=())
+    """What is known of the host."""
 
     @property
     def sentence(self) -> str:
         """The verdict in one sentence."""
         if not self.consistent:
             return "No revision gives all these answers: facts changed while it was recorded, or a fact given is wrong."
-        if not self.evidence and not self.excluded:
+        if not self.observations and not self.excluded:
             return "Nothing that tells the revisions apart was seen."
         others = f", not like {listed(self.excluded)}" if self.excluded else ""
-        return f"Behaves like {listed(self.consistent)}{others}."
+        provided = f", if {' and '.join(self.assumed)}" if self.assumed else ""
+        return f"Behaves like {listed(self.consistent)}{others}{provided}."
 
     def reasons(self) -> list[str]:
         """Return why, one line per reason."""
         lines = [f"{name} if {condition}" for name, condition in self.conditions.items() if condition]
         lines += [f"not {name}: {why}" for name, why in self.excluded.items()]
         lines += [f"seen: {sentence}" for sentence in self.evidence]
-        lines += [f"so: {sentence}" for sentence in self.implied]
-        lines += [f"assumed: {sentence}" for sentence in self.assumed]
+        so = "if so" if self.assumed else "so"
+        lines += [f"assumed: {sentence}." for sentence in self.assumed]
+        lines += [f"{so}: {sentence}" for sentence in self.implied]
         return lines + ([f"would tell more: {', '.join(self.unknown)}"] if self.unknown else [])
 
     def to_dict(self) -> dict[str, Any]:
@@ -273,7 +279,7 @@ def infer(
     - `observations`: answers that the kernel gave.
     - `facts`: what is known of the host; of one that is there twice, the first counts.
     - `excluded`: policies that something else has excluded, and what.
-    - `assumed`: what the observations rest on, in sentences.
+    - `assumed`: what the observations rest on, as clauses that follow an "if".
     """
     places, known = by_place(observations), Known.of(facts)
     rules = policy.POLICIES
@@ -298,7 +304,17 @@ def infer(
         implied=tuple(dict.fromkeys(f"{in_words(follows[place], place[1])}." for place in places if follows[place])),
         unknown=tuple("housekeeping_cpus" if name == HOUSEKEEPING else name for name in FACTS if name in names),
         assumed=tuple(assumed),
+        observations=tuple(observations),
+        facts=tuple(facts),
     )
+
+
+def fits_with(inference: PolicyInference, rule: policy.Policy, facts: Sequence[Fact]) -> bool:
+    """Return True if a policy gives every answer that was seen, where `facts` hold besides what is known.
+
+    Of a fact that is known already, what is known counts.
+    """
+    return consistent(rule, by_place(inference.observations), Known.of([*inference.facts, *facts]))
 
 
 def why_not(rule: policy.Policy, observations: Sequence[Observation], known: Known) -> str:

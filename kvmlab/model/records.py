@@ -432,6 +432,11 @@ class Vcpu:
     """How long the period of a periodic timer is. Written by `set_target_expiration`."""
     blocked_at: int
     """When it last blocked. Written by `vcpu_block`."""
+    polled_ns: int
+    """How long its thread polled for the end of blocks, on the pCPU. Written by `vcpu_unblock`."""
+    away_ns: int
+    """How long its thread was off the pCPU: asleep, on its way back, or preempted. Written by `vcpu_unblock`,
+    `vcpu_enter_guest`."""
     halt_poll_ns: int
     """How long the next block polls before it sleeps. Written by `adjust_halt_poll`."""
     ple_window: int

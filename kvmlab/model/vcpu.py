@@ -58,6 +58,7 @@ def vcpu_enter_guest(m: Machine, v: int, now: int) -> None:
         trace_step(m, now, vcpu.pcpu, v, Trace.SCHED_OUT, vcpu.preempted_for)
         vcpu.state = State.PREEMPTED
         schedule(m, Lane.VCPU, v, now + vcpu.preempted_for)
+        vcpu.away_ns += vcpu.preempted_for
         vcpu.preempted_for = 0
         return
     if vcpu.req_migrate_timer:
@@ -94,6 +95,9 @@ def vcpu_unblock(m: Machine, v: int, now: int) -> None:
     """Let the vCPU thread run again, perhaps elsewhere. Ours: the second half of vcpu_block()."""
     vcpu = m.vcpus[v]
     blocked = now - vcpu.blocked_at
+    polled = min(blocked, vcpu.halt_poll_ns)
+    vcpu.polled_ns += polled
+    vcpu.away_ns += blocked - polled
     adjust_halt_poll(m, v, blocked)
     vcpu.idle_ns += blocked
     vcpu.blocked_ns += blocked

@@ -12,7 +12,7 @@ import numpy as np
 from kvmlab.engine import execute
 from kvmlab.engine.layout import Tables
 from kvmlab.model.draws import HIST_BINS
-from kvmlab.model.names import EXITS, PLACES, SVM_EXITS, Exit
+from kvmlab.model.names import EXITS, PLACES, SVM_EXITS, Exit, State
 from kvmlab.results.chrome_trace import write_chrome_trace
 from kvmlab.results.exit_table import ExitRecords, perf_table
 from kvmlab.results.latency import Bins, histogram_table, latency_row, percentile
@@ -25,14 +25,23 @@ from kvmlab.scenario.scenario import Scenario
 if TYPE_CHECKING:
     import pandas as pd
 
-CSV_TABLES = ("exits", "latency", "latency_histogram", "disturbance", "placement", "housekeeping", "timeline")
+CSV_TABLES = (
+    "exits",
+    "latency",
+    "latency_histogram",
+    "disturbance",
+    "host_cpu",
+    "placement",
+    "housekeeping",
+    "timeline",
+)
 """What `Run.to_csv` writes."""
 
 
 class Run:
     """The result of one simulation, as `simulate` returns it. Tables are made when asked for, once.
 
-    - what it cost: `exits`, `exits_of`, `fastpath_exits`, `kvm_stat`, `disturbance`, `housekeeping`
+    - what it cost: `exits`, `exits_of`, `fastpath_exits`, `kvm_stat`, `disturbance`, `host_cpu`, `housekeeping`
     - how late the guest was served: `latency`, `latency_histogram`, `latency_percentile`
     - who fired: `placement`, `fired_on`
     - step by step: `trace`, `timeline`
@@ -149,6 +158,34 @@ class Run:
             index=pd.Index(self.vcpu_names, name="vCPU"),
         )
 
+    @functools.cached_property
+    def host_cpu(self) -> pd.DataFrame:
+        """How much of a host CPU each vCPU's thread takes, as top shows it, one row per vCPU.
+
+        Columns, each a share of the time: host_cpu (the thread has its pCPU: guest mode, exits, and halt polling),
+        halt_polling (part of that: it polls after a HLT exit, kvm.halt_poll_ns), asleep (it does not: it sleeps, or
+        another task runs). A guest that keeps its HLT or MWAIT has its pCPU all the time.
+
+        >>> import kvmlab as kl
+        >>> halts = kl.Guest(workload=kl.Workload(tick_hz=0, timer_us=100, idle_us=1))
+        >>> runs = [kl.simulate(kl.Scenario(kl.Host(halt_poll_us=us), halts, duration_s=0.1)) for us in (0, 200)]
+        >>> [bool(run.host_cpu["host_cpu"].iloc[0] > 0.9) for run in runs]
+        [False, True]
+        """
+        import pandas as pd
+
+        vcpus = self.machine.vcpus
+        blocked = np.where(vcpus["state"] == State.BLOCKED, self.duration_ns - vcpus["blocked_at"], 0)
+        polling = np.minimum(np.maximum(0, blocked), vcpus["halt_poll_ns"])
+        polled = vcpus["polled_ns"] + polling
+        away = vcpus["boot"] + vcpus["away_ns"] + blocked - polling
+        there = np.clip(self.duration_ns - away, 0, self.duration_ns)
+        duration = max(1, self.duration_ns)
+        return pd.DataFrame(
+            {"host_cpu": there / duration, "halt_polling": polled / duration, "asleep": 1 - there / duration},
+            index=pd.Index(self.vcpu_names, name="vCPU"),
+        )
+
     # --- latency ---
 
     @functools.cached_property
@@ -253,6 +290,8 @@ class Run:
             "share_taken": float(self.disturbance["share_taken"].mean()),
             "longest_gap_us": float(self.disturbance["longest_gap_us"].max()),
             **{f"{place} share": float(places[place]) for place in PLACES},
+            "host_cpu": float(self.host_cpu["host_cpu"].sum()),
+            "halt_polling": float(self.host_cpu["halt_polling"].sum()),
             "housekeeping_share": float(self.housekeeping["share_of_time"].max()),
         }
 

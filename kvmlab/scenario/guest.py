@@ -9,6 +9,11 @@ from kvmlab.scenario import checks
 from kvmlab.scenario.checks import limited
 from kvmlab.scenario.host import MAX_PCPUS
 
+NO_SHARING = (
+    "at most one vCPU per pCPU: the model has no scheduler that shares one (preempt_hz and preempt_us of a Guest take "
+    "its pCPU away as a second vCPU would)"
+)
+"""What is allowed where vCPUs do not fit on pCPUs."""
 REARMS = ("absolute", "relative")
 
 
@@ -94,7 +99,7 @@ class Guest:
         checks.check_fields(self)
         checks.instance("workload", self.workload, Workload)
         if self.pcpus is not None and len(self.pcpus) < self.vcpus:
-            raise ValueError(f"vcpus: {self.vcpus} do not fit on pcpus {self.pcpus}; allowed: one vCPU per pCPU")
+            raise ValueError(f"vcpus: {self.vcpus} do not fit on pcpus {self.pcpus}; allowed: {NO_SHARING}")
 
     @property
     def pool_size(self) -> int:

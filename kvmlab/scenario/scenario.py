@@ -13,7 +13,7 @@ from kvmlab.model.start import place_vcpus
 from kvmlab.scenario import checks
 from kvmlab.scenario.checks import limited
 from kvmlab.scenario.costs import Costs
-from kvmlab.scenario.guest import Guest, Workload
+from kvmlab.scenario.guest import NO_SHARING, Guest, Workload
 from kvmlab.scenario.host import Host
 
 
@@ -101,13 +101,14 @@ def place(host: Host, guests: tuple[Guest, ...]) -> tuple[tuple[int, ...], ...]:
     """Return the pCPUs of each guest; ValueError if the guests don't fit on the host."""
     wanted = sum(guest.vcpus for guest in guests)
     if wanted > host.pcpus:
-        raise ValueError(f"vcpus: {wanted} in all do not fit on {host.pcpus} pCPUs; allowed: at most one vCPU per pCPU")
+        raise ValueError(f"vcpus: {wanted} in all do not fit on {host.pcpus} pCPUs; allowed: {NO_SHARING}")
     taken: set[int] = set()
     for guest in guests:
         if guest.pcpus is not None:
             own = set(checks.cpus("pcpus", guest.pcpus, host.pcpus))
             if taken & own:
-                raise ValueError(f"pcpus: {sorted(taken & own)} of guest {guest.name!r} are another guest's already")
+                theirs = f"{sorted(taken & own)} of guest {guest.name!r} are another guest's already"
+                raise ValueError(f"pcpus: {theirs}; allowed: {NO_SHARING}")
             taken |= own
     pools = [cpu for guest in guests for cpu in guest.pcpus or [NONE] * guest.vcpus]
     place_vcpus(pools, list(host.isolated), [0] * host.pcpus)

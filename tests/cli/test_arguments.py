@@ -6,10 +6,11 @@ import pytest
 
 import kvmlab as kl
 from kvmlab.cli import arguments as cli
+from kvmlab.cli.values import fact_lines, fact_names
 from tests.places import README
 
 
-@pytest.mark.parametrize("command", [None, "compare", "explain", "what-if", "live", "convert"])
+@pytest.mark.parametrize("command", [None, "compare", "explain", "what-if", "diff", "live", "convert"])
 def test_help_has_examples_and_codes(run, command):
     code, out, _ = run(*([command] if command else []), "--help")
     assert code == 0
@@ -18,13 +19,21 @@ def test_help_has_examples_and_codes(run, command):
 
 
 def test_examples_in_the_help_are_understood():
-    for text in (cli.COMPARE_HELP, cli.EXPLAIN_HELP, cli.WHAT_IF_HELP, cli.LIVE_HELP, cli.CONVERT_HELP):
+    for text in (cli.COMPARE_HELP, cli.EXPLAIN_HELP, cli.WHAT_IF_HELP, cli.DIFF_HELP, cli.LIVE_HELP, cli.CONVERT_HELP):
         examples = re.findall(
-            r"kvmlab ((?:compare|explain|what-if|live|convert)[^|>&\n]*)", text.partition("examples:")[2]
+            r"kvmlab ((?:compare|explain|what-if|diff|live|convert)[^|>&\n]*)", text.partition("examples:")[2]
         )
         assert len(examples) >= 2
         for example in examples:
             assert callable(cli.parser().parse_args(example.split()).run)
+
+
+@pytest.mark.parametrize("function", [kl.explain, kl.what_if, kl.compare_recordings])
+def test_every_fact_is_documented(function):
+    lines = fact_lines(function).splitlines()
+    named = [name for line in lines if not line.startswith("      ") for name in line.strip().split(", ")]
+    assert sorted(named) == sorted(fact_names(function))
+    assert all(len(line) <= 100 for line in lines)
 
 
 def test_version(run):
@@ -44,6 +53,9 @@ def test_version(run):
         (["compare", "--set", "host.isolated=4-1"], "kvmlab: host.isolated: '4-1' is no CPU list"),
         (["compare", "--set", "tick_hz=3"], "kvmlab: field: 'tick_hz' is not known; allowed: host,"),
         (["compare", "--set", "tick_hz"], "argument --set: 'tick_hz' does not fit; allowed: NAME=VALUE"),
+        (["explain", "none.txt", "--table", "x"], "argument --table: invalid int value: 'x'"),
+        (["diff", "a", "b", "--table", "0,x"], "argument --table: invalid two_numbers value: '0,x'"),
+        (["explain", "none.txt", "--host-facts", "none.txt"], "kvmlab: no such file: none.txt"),
         (["live", "--waits-by", "mwait"], "kvmlab: waits_by: 'mwait' is not known; allowed: hlt, pause, spin"),
         (["live", "--timers", "0"], "kvmlab: timers: 0 does not fit"),
         (["live", "--timers", "many"], "argument --timers: invalid int value: 'many'"),

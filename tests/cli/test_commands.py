@@ -170,6 +170,47 @@ def test_what_if_takes_facts(run):
     assert run("what-if", TABLE, "--fact", "revisions=rev9")[0] == 2
 
 
+def test_a_table_is_picked_and_host_facts_are_read(run, tmp_path):
+    both = tmp_path / "both.txt"
+    other = data.path("recorded", "perf-kvm-stat.pi0_none.txt")
+    both.write_text(TABLE.read_text() + other.read_text())
+    code, out, err = run("explain", both)
+    assert (code, out) == (2, "")
+    assert "found 2 tables" in err
+    for number, path in enumerate((TABLE, other)):
+        _, out, _ = run("explain", both, "--table", number)
+        assert out.replace("both.txt", path.name) == kl.explain(path).summary() + "\n"
+    assert run("what-if", both, "--table", 1, "--fact", "seconds=1")[0] == 0
+    host = tmp_path / "host.txt"
+    host.write_text("/sys/module/kvm/parameters/pi_inject_timer:1\n/sys/module/kvm_intel/parameters/enable_apicv:Y\n")
+    code, out, _ = run("explain", other, "--host-facts", host, "--fact", "apicv_active=true")
+    assert code == 0
+    assert "not like rev1" in out
+    assert "host.txt says kvm.pi_inject_timer=1." in out
+    host.write_text("/sys/module/kvm/parameters/pi_inject_timer:0\n")
+    code, out, _ = run("what-if", other, "--host-facts", host, "--fact", "seconds=1")
+    assert "kvm.pi_inject_timer is off" in out
+    code, out, err = run("explain", TRACE, "--table", 0)
+    assert (code, out) == (2, "")
+    assert "table: 0 does not fit" in err
+
+
+def test_diff(run, tmp_path):
+    other = data.path("recorded", "perf-kvm-stat.pi0_none.txt")
+    told = kl.compare_recordings(other, TABLE, seconds=2)
+    assert run("diff", other, TABLE, "--fact", "seconds=2") == (0, told.summary() + "\n", "")
+    code, out, _ = run("diff", other, TABLE, "--fact", "seconds=2,4", "--json")
+    assert code == 0
+    assert json.loads(out) == plain(kl.compare_recordings(other, TABLE, seconds=[2, 4]).to_dict())
+    code, out, _ = run("diff", other, TABLE, "--csv")
+    assert [row["exit"] for row in csv.DictReader(io.StringIO(out))] == list(told.table.index)
+    both = tmp_path / "both.txt"
+    both.write_text(other.read_text() + TABLE.read_text())
+    assert "PREEMPTION_TIMER (none left" in run("diff", both)[1]
+    assert "PREEMPTION_TIMER (new" in run("diff", both, "--table", "1,0")[1]
+    assert run("diff", both, both, "--table", "0")[0] == 0
+
+
 # --- live -------------------------------------------------------------------------------------------------------------
 
 

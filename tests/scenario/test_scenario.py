@@ -335,3 +335,16 @@ def test_whatever_is_passed_is_taken_or_refused_by_a_value_error(number, anythin
         for value in (number, anything, (number,), (anything,)):
             with contextlib.suppress(ValueError):
                 kind(**{field: value})
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: kl.Guest(vcpus=2, pcpus=(3,)),
+        lambda: kl.Scenario(kl.Host(pcpus=2, isolated=(1,)), kl.Guest(vcpus=4)),
+        lambda: kl.Scenario(kl.Host(), (kl.Guest(pcpus=(3,)), kl.Guest(pcpus=(3,)))),
+    ],
+)
+def test_several_vcpus_on_a_pcpu_are_refused_with_what_comes_near(build):
+    with pytest.raises(ValueError, match=r"allowed: at most one vCPU per pCPU: .*preempt_hz"):
+        build()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from kvmlab.host.explain.elsewhere import other_machines
 from kvmlab.host.explain.evidence import Evidence
 from kvmlab.host.explain.explanation import Explanation
 from kvmlab.host.explain.given import Given
@@ -16,8 +17,9 @@ from kvmlab.host.formats.events import Event, Listing
 from kvmlab.host.formats.lines import open_source
 from kvmlab.host.formats.perf_stat import read_perf_kvm_stat
 from kvmlab.host.formats.sniff import PERF, TRACE, sniff
+from kvmlab.host.host_facts import HostFacts, read_host_facts
 from kvmlab.host.inference import infer
-from kvmlab.host.outcome import Outcome, outcome_of
+from kvmlab.host.outcome import Outcome, is_disarm, outcome_of
 from kvmlab.host.threads import Thread
 from kvmlab.host.timers import Timer
 from kvmlab.host.tracker import Tracker
@@ -32,6 +34,8 @@ MAX_TIMERS = 100_000
 """Timers whose stories are kept; those after them are counted only."""
 MAX_SPANS = 20_000
 """Spans of a timeline that are kept."""
+MAX_KINDS = 10_000
+"""Kinds of events in one listing; a kernel has some two thousand."""
 CALIBRATION_NS = 1_000_000
 """Two readings of the TSC have to be this far apart to tell its frequency: times are printed in us."""
 
@@ -46,6 +50,8 @@ def explain(
     hlt_in_guest: bool | None = None,
     housekeeping_cpus: Iterable[int] | None = None,
     tsc_ghz: float | None = None,
+    host_facts: HostFacts | str | os.PathLike[str] | None = None,
+    table: int | None = None,
     max_timers: int = MAX_TIMERS,
 ) -> Explanation:
     """Explain a listing of kvm and hrtimer events, or a table of perf kvm stat.
@@ -53,6 +59,7 @@ def explain(
     A listing is read event by event, so it may be of any length.
 
     - `trace`: text, a path, or what `read_kvm_trace` or `read_perf_kvm_stat` returned.
+    - `table`: which one, where a text has several tables: counted from 0, and -1 is the last.
     - `max_timers`: stories are kept of the first `max_timers` timers; the others are counted.
 
     The rest is what you know of the host; leave it None where you do not know:
@@ -63,8 +70,9 @@ def explain(
     - `mwait_in_guest`, `hlt_in_guest`: MWAIT and HLT stay in the guest, without an exit.
     - `housekeeping_cpus`: the pCPUs that are housekeeping CPUs for timers; all others are not.
     - `tsc_ghz`: the guest's TSC frequency, in GHz.
+    - `host_facts`: what `read_host_facts` reads, as text or a path: the module parameters and the command line.
 
-    Returns an `Explanation`: `.policy`, `.timers`, `.stories`, `.timeline`, `.exits`, `.summary()`.
+    Returns an `Explanation`: `.policy`, `.timers`, `.stories`, `.timeline`, `.exits`, `.answer`, `.summary()`.
 
     Raises ValueError as the readers do, for a text of another kind, for an argument that is invalid, and for a fact
     that the recording contradicts. Raises FileNotFoundError for a Path that does not exist.
@@ -78,17 +86,21 @@ def explain(
         "mwait_in_guest": mwait_in_guest,
         "hlt_in_guest": hlt_in_guest,
     }
-    given = Given.checked(flags, housekeeping_cpus, tsc_ghz)
+    host = host_facts if isinstance(host_facts, HostFacts | None) else read_host_facts(host_facts)
+    given = Given.checked(flags, housekeeping_cpus, tsc_ghz, host)
     checks.whole("max_timers", max_timers, 1, 10_000_000)
     if not isinstance(trace, str | os.PathLike):
         if "Samples" in getattr(trace, "columns", ()):
             return explain_table(trace, "the table", given)
-        return explain_events(frame_events(trace), "the trace", given, max_timers)
+        lost = int(getattr(trace, "attrs", {}).get("lost_events") or 0)
+        return explain_events(frame_events(trace), "the trace", given, max_timers, lost)
     kind = sniff(trace)
     if kind == PERF:
-        return explain_table(read_perf_kvm_stat(trace), name_of(trace), given)
+        return explain_table(read_perf_kvm_stat(trace, table=table), name_of(trace), given)
     if kind != TRACE:
         raise ValueError(f"{name_of(trace)}: found the output of {kind}; expected a kvm trace or a perf kvm stat table")
+    if table is not None:
+        raise ValueError(f"table: {table} does not fit: {name_of(trace)} is a kvm trace; allowed: only for tables")
     with closing(open_source(trace)) as source:
         return explain_events(Listing(source), name_of(trace), given, max_timers)
 
@@ -111,24 +123,55 @@ def frame_events(frame: pd.DataFrame) -> Iterator[Event]:
         yield Event._make(None if value is not value or str(value) == "<NA>" else value for value in row)
 
 
-def explain_events(events: Iterable[Event], name: str, given: Given, max_timers: int) -> Explanation:
-    """Follow every timer through the events, and infer what they show."""
+def explain_events(
+    events: Iterable[Event], name: str, given: Given, max_timers: int, lost_events: int = 0
+) -> Explanation:
+    """Follow every timer through the events, and infer what they show.
+
+    `lost_events`: how many were overrun, where the events do not say it themselves, as a `Listing` does.
+    """
     tracker = Tracker(MAX_SPANS)
     evidence = Evidence(tracker)
     kept: list[Timer] = []
     outcomes: Counter[Outcome] = Counter()
-    for timer in tracker.follow(events):
+    events_seen: Counter[str] = Counter()
+    armed = 0
+    for timer in tracker.follow(counted(events, events_seen)):
         evidence.take(timer)
         outcomes[outcome_of(timer)] += 1
+        armed += timer.arm_exit is not None and not is_disarm(timer)
         if len(kept) < max_timers:
             kept.append(timer)
     kept.sort(key=lambda timer: timer.armed_ns)
-    seen, observations = evidence.facts(), evidence.observations()
-    inference = infer(observations, [*given.facts(observations, seen), *seen], evidence.excluded())
+    lost = getattr(events, "lost_events", lost_events)
+    observations, assumed = evidence.observations(whole=not lost)
+    seen = evidence.facts()
+    inference = infer(observations, [*given.facts(observations, seen), *seen], evidence.excluded(), assumed)
     threads = tracker.threads.values()
     rates = {thread.pid: rate for thread in threads if (rate := given.tsc_ghz or measured_ghz(thread))}
-    lost = getattr(events, "lost_events", 0)
-    return Explanation(name, TRACE, kept, tracker, inference, tsc_ghz=rates, outcomes=outcomes, lost_events=lost)
+    return Explanation(
+        name,
+        TRACE,
+        kept,
+        tracker,
+        inference,
+        tsc_ghz=rates,
+        outcomes=outcomes,
+        armed=armed,
+        events=frozenset(events_seen),
+        lost_events=lost,
+        notes=other_machines({reason for thread in threads for reason in thread.exits}, events_seen),
+        host=given.host,
+    )
+
+
+def counted(events: Iterable[Event], names: Counter[str]) -> Iterator[Event]:
+    """Yield the events, and count them by name; ValueError for more kinds than a kernel has."""
+    for event in events:
+        names[event.event] += 1
+        if len(names) > MAX_KINDS:
+            raise ValueError(f"{event.event}: more than {MAX_KINDS} kinds of events; expected the trace of one host")
+        yield event
 
 
 def measured_ghz(thread: Thread) -> float | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
+from kvmlab.host.explain.counts import count_observations
 from kvmlab.host.inference import HOUSEKEEPING, Fact, Observation
-from kvmlab.host.names import EOI, HLT_EXITS, MWAIT_EXITS, SVM_EXITS
+from kvmlab.host.names import EOI, HLT_EXITS, MWAIT_EXITS, SVM_EXITS, TMICT, TSC_DEADLINE
 from kvmlab.host.outcome import is_disarm
 from kvmlab.host.threads import Thread
 from kvmlab.host.timers import Timer
@@ -50,15 +52,33 @@ class Evidence:
         if timer.backend is not None and timer.fired_cpu not in (None, timer.pcpu) and timer.vcpu_cpu == timer.pcpu:
             self.left[timer.pcpu, int(timer.fired_cpu or 0)] += 1
 
-    def observations(self) -> list[Observation]:
-        """Return the answers; a kick where others were posted is a race with an exit, and shows nothing."""
+    def observations(self, *, whole: bool) -> tuple[list[Observation], list[str]]:
+        """Return the answers, and what they rest on; `whole`: no event was lost.
+
+        A kick where others were posted is a race with an exit, and shows nothing. Where no event tells what was armed,
+        the counts of exits do, as in a table.
+        """
         found = []
         for (pid, cpu, question, answer), count in self.answers.items():
             if question == "can_post_timer_interrupt" and not answer and self.answers[pid, cpu, question, True]:
                 continue
             who = self.tracker.name(pid)
             found.append(Observation(who, cpu, question, answer, count, say(who, cpu, question, answer, count)))
-        return found
+        assumed: list[str] = []
+        answered = {pid for pid, *_ in self.answers}
+        for pid in [pid for pid in self.tracker.threads if pid not in answered]:
+            counted, provided = self.counted(pid, whole=whole)
+            found += counted
+            assumed += provided
+        return found, assumed
+
+    def counted(self, pid: int, *, whole: bool) -> tuple[list[Observation], list[str]]:
+        """Return what the counts of a thread's exits show, and what that rests on."""
+        thread, who = self.tracker.threads[pid], self.tracker.name(pid)
+        # Of a listing with the writes it is known which of them arm the timer.
+        armed = thread.msr_writes[TSC_DEADLINE] + thread.msr_writes[TMICT] if thread.msr_writes else None
+        found, assumed = count_observations(thread.exits, whole=whole, who=who, armed=armed)
+        return [replace(each, sentence=f"{who}: {each.sentence}") for each in found], assumed
 
     def facts(self) -> list[Fact]:
         """Return the facts that the recording shows."""

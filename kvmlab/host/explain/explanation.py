@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from kvmlab.engine.layout import TABLES
+from kvmlab.host.explain.answer import three_sentences
 from kvmlab.host.explain.stories import story_of
+from kvmlab.host.explain.unlisted import unlisted_of
 from kvmlab.host.formats.sniff import PERF
+from kvmlab.host.host_facts import HostFacts
 from kvmlab.host.inference import PolicyInference
 from kvmlab.host.outcome import Outcome, backend_of, delivery_of, fate, fires_on, latency_ns
 from kvmlab.host.threads import Thread
@@ -47,7 +50,11 @@ class Explanation:
         tsc_ghz: dict[int, float] | None = None,
         outcomes: Counter[Outcome] | None = None,
         table: pd.DataFrame | None = None,
+        armed: int = 0,
+        events: frozenset[str] = frozenset(),
         lost_events: int = 0,
+        notes: Sequence[str] = (),
+        host: HostFacts | None = None,
     ) -> None:
         self.name = name
         """What was explained: a file's name, or "the text"."""
@@ -57,6 +64,14 @@ class Explanation:
         """Which revisions the host may run, and why."""
         self.table = table
         """The table of perf kvm stat, where it was one."""
+        self.armed = armed
+        """How many timers guests armed by an exit, of the whole listing."""
+        self.events = events
+        """The kinds of events in the listing."""
+        self.notes = (*notes, *(host.sentences if host else ()))
+        """What has to be known of the recording: what it leaves out, and what kind of machine it is from."""
+        self.host = host
+        """What was said of the host's settings, as text; None: nothing."""
         self.lost_events = lost_events
         """How many events the listing says were overrun."""
         self.tsc_ghz = tsc_ghz or {}
@@ -64,7 +79,8 @@ class Explanation:
         self.timers_kept = timers
         """What the tracker found of each timer, in the order of arming; of very many the first."""
         self._tracker = tracker
-        self._counts: Counter[Outcome] = outcomes or Counter()
+        self.counts: Counter[Outcome] = outcomes or Counter()
+        """How many timers had each outcome, of the whole listing."""
 
     @functools.cached_property
     def stories(self) -> list[Story]:
@@ -103,7 +119,7 @@ class Explanation:
         """How many timers had each outcome, the most frequent first. Columns as in `timers`, and timers (count)."""
         import pandas as pd
 
-        rows = [(*outcome, count) for outcome, count in self._counts.most_common()]
+        rows = [(*outcome, count) for outcome, count in self.counts.most_common()]
         return pd.DataFrame(rows, columns=[*Outcome._fields, "timers"])
 
     @functools.cached_property
@@ -143,19 +159,30 @@ class Explanation:
         most = max((self._tracker.host_hrtimers[cpu] for cpu in idle), default=0)
         return most / self.seconds if most and self.seconds else None
 
+    @functools.cached_property
+    def answer(self) -> tuple[str, str, str]:
+        """What fired the timers and on which evidence, which revision fits, what to look at or to record next."""
+        return three_sentences(self)
+
     def summary(self) -> str:
-        """Return what was seen, in a few lines."""
-        return "\n".join([self._headline(), *(f"  {line}" for line in self._outcome_lines()), "", str(self.policy)])
+        """Return the answer in three sentences, then what was seen, in a few lines."""
+        seen = [self._headline(), *self.notes, *(f"  {line}" for line in self._outcome_lines())]
+        return "\n".join([*self.answer, "", *seen, "", str(self.policy)])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-serialisable dict: name, kind, headline, lost_events, outcomes, policy, timers."""
+        """Return a JSON-serialisable dict.
+
+        Its keys: name, kind, answer, headline, notes, lost_events, outcomes, policy, timers.
+        """
         timers = self.timers.astype(object)
         return {
             "name": self.name,
             "kind": self.kind,
+            "answer": list(self.answer),
             "headline": self._headline(),
+            "notes": list(self.notes),
             "lost_events": self.lost_events,
-            "outcomes": [{**outcome._asdict(), "timers": count} for outcome, count in self._counts.most_common()],
+            "outcomes": [{**outcome._asdict(), "timers": count} for outcome, count in self.counts.most_common()],
             "policy": self.policy.to_dict(),
             "timers": timers.where(timers.notna(), None).to_dict("records"),
         }
@@ -170,15 +197,18 @@ class Explanation:
         verdict = escape(self.policy.sentence)
         points = "".join(f"<li>{escape(reason)}</li>" for reason in self.policy.reasons())
         table = self.outcomes if len(self.outcomes) else self.table
-        caption = f"<p style='{left}'>{escape(self._headline())}</p>"
+        answer = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.answer)
+        notes = " ".join([self._headline(), *self.notes])
+        caption = f"<ol style='{left}'>{answer}</ol><p style='{left}'>{escape(notes)}</p>"
         html = "" if table is None else table.fillna("-").to_html(index=self.kind == PERF, border=0)
         return f"{caption}{html}<p style='{left}'><b>{verdict}</b></p><ul>{points}</ul>"
 
     def _headline(self) -> str:
         """Return one line on what was read."""
         if self.table is not None:
-            return f"{self.name}: perf kvm stat, {int(self.table['Samples'].sum())} {self.table.index.name} samples."
-        count, threads = self._counts.total(), len(self._tracker.threads)
+            samples = unlisted_of(self.table).total_samples
+            return f"{self.name}: perf kvm stat, {samples} {self.table.index.name} samples."
+        count, threads = self.counts.total(), len(self._tracker.threads)
         lost = f" {self.lost_events} events were lost." if self.lost_events else ""
         return (
             f"{self.name}: {count} timer{'s' * (count != 1)} of {threads} vCPU{'s' * (threads != 1)} "
@@ -186,11 +216,14 @@ class Explanation:
         )
 
     def _outcome_lines(self) -> Iterator[str]:
-        """Yield the counts of a table, or of the most frequent outcomes, and the latencies."""
-        if self.table is not None:
-            for name, samples in self.table["Samples"].items():
+        """Yield the counts of a table, or of the most frequent outcomes, and the latencies.
+
+        Of a listing in which no timer's end is seen, the exits are listed.
+        """
+        if self.table is not None or not any(outcome.fate == "delivered" for outcome in self.counts):
+            for name, samples in self.exits["Samples"].items():
                 yield f"{samples:>9} {name}"
-        for outcome, count in self._counts.most_common(SHOWN_OUTCOMES):
+        for outcome, count in self.counts.most_common(SHOWN_OUTCOMES):
             if outcome.fate != "delivered":
                 yield f"{count:>9} {outcome.backend or 'nothing'} armed: {outcome.fate}"
                 continue

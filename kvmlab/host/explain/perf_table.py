@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from kvmlab.host.explain.counts import SOME_VCPU, count_observations
+from kvmlab.host.explain.elsewhere import other_machines
 from kvmlab.host.explain.evidence import NO_HV_TIMER
 from kvmlab.host.explain.explanation import Explanation
 from kvmlab.host.explain.given import Given
+from kvmlab.host.explain.unlisted import unlisted_of
 from kvmlab.host.formats.sniff import PERF
-from kvmlab.host.inference import Fact, Observation, infer
+from kvmlab.host.inference import Fact, infer
 from kvmlab.host.names import HLT_EXITS, MWAIT_EXITS, SVM_EXITS
 from kvmlab.host.tracker import Tracker
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SOME_VCPU = "some vCPU"
-"""Whom observations and facts are of: a table does not distinguish vCPUs."""
-FEW_WRITES = 100
-"""From fewer writes nothing is concluded."""
-MOST = 0.5
-"""Most expiries were posted if interrupt exits are less than this share of writes."""
+TIMER_ROWS = frozenset({"0x6e0:W", "0x838:W", "0xfee00380:W"})
+"""Rows of perf's MSR and MMIO tables that arm the timer: IA32_TSC_DEADLINE, x2APIC's initial count, and xAPIC's."""
+EOI_ROWS = frozenset({"0x80b:W", "0xfee000b0:W"})
+"""Rows of these tables that are EOIs; with APICv they do not exit."""
 
 
 def explain_table(table: pd.DataFrame, name: str, given: Given) -> Explanation:
@@ -28,32 +30,17 @@ def explain_table(table: pd.DataFrame, name: str, given: Given) -> Explanation:
     samples: dict[str, int] = {}
     for row, count in table["Samples"].items():
         samples[str(row)] = samples.get(str(row), 0) + int(count)
-    observations, assumed = table_observations(samples)
+    unlisted = unlisted_of(table)
+    observations, assumed = count_observations(samples, whole=unlisted.nothing)
     seen = table_facts(samples)
     inference = infer(observations, [*given.facts(observations, seen), *seen], {}, assumed)
-    return Explanation(name, PERF, [], Tracker(0), inference, table=table)
+    notes = [unlisted.sentence, *other_machines(samples), apic_writes(samples), armings(samples)]
+    return Explanation(
+        name, PERF, [], Tracker(0), inference, table=table, notes=[note for note in notes if note], host=given.host
+    )
 
 
-def table_observations(samples: dict[str, int]) -> tuple[list[Observation], list[str]]:
-    """Return what a table shows, and what that rests on. `samples`: count by reason of the exit."""
-    arms = sum(samples.get(name, 0) for name in ("MSR_WRITE", "APIC_WRITE", "msr"))
-    irqs = sum(samples.get(name, 0) for name in ("EXTERNAL_INTERRUPT", "interrupt"))
-    halts = sum(samples.get(name, 0) for name in (*HLT_EXITS, *MWAIT_EXITS))
-    if hv := samples.get("PREEMPTION_TIMER", 0):
-        sentence = f"{hv} PREEMPTION_TIMER exits: the preemption timer was used."
-        return [Observation(SOME_VCPU, None, "can_use_hv_timer", True, hv, sentence)], []
-    if arms < FEW_WRITES or halts:
-        return [], []
-    assumed = [f"Most of the {arms} writes arm the timer (EOI and ICR writes count there too, without APICv)."]
-    sentence = f"{arms} writes and no PREEMPTION_TIMER exit: hrtimers were used."
-    found = [Observation(SOME_VCPU, None, "can_use_hv_timer", False, arms, sentence)]
-    if irqs < MOST * arms:
-        sentence = f"{arms} writes, but only {irqs} interrupt exits and no HLT exits: most expiries were posted."
-        found.append(Observation(SOME_VCPU, None, "can_post_timer_interrupt", True, arms - irqs, sentence))
-    return found, assumed
-
-
-def table_facts(samples: dict[str, int]) -> list[Fact]:
+def table_facts(samples: Mapping[str, int]) -> list[Fact]:
     """Return facts that a table shows, if all vCPUs are of one VM."""
     facts = []
     if samples.keys() & SVM_EXITS:
@@ -61,4 +48,22 @@ def table_facts(samples: dict[str, int]) -> list[Fact]:
     for names, fact, word in ((HLT_EXITS, "hlt_in_guest", "HLT"), (MWAIT_EXITS, "mwait_in_guest", "MWAIT")):
         if count := sum(samples.get(name, 0) for name in names):
             facts.append(Fact(fact, False, SOME_VCPU, f"{word} exits ({count})."))
+    if eois := sum(samples.get(name, 0) for name in EOI_ROWS):
+        facts.append(Fact("apicv_active", False, SOME_VCPU, f"EOI exits ({eois}), so APICv is not active."))
     return facts
+
+
+def apic_writes(samples: Mapping[str, int]) -> str:
+    """Return what is to be said of APIC_WRITE exits; "" without them."""
+    if not (count := samples.get("APIC_WRITE", 0)):
+        return ""
+    return (
+        f"{count:,} APIC_WRITE exits: an IPI, an EOI or a write of the timer's initial count, the table does not show "
+        "which. They are not taken for timers."
+    )
+
+
+def armings(samples: Mapping[str, int]) -> str:
+    """Return how many rows of an MSR or MMIO table arm the timer; "" without such rows."""
+    count = sum(samples.get(name, 0) for name in TIMER_ROWS)
+    return f"{count:,} writes armed the guest's LAPIC timer, or disarmed it." if count else ""

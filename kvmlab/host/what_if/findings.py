@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 class Findings:
     """Sentences on what is known, assumed, and cannot be known; each step of `what_if` adds its own."""
 
+    first: list[str] = field(default_factory=list)
+    """What has to be read before any number: where the recording and what is assumed do not go together."""
     known: list[str] = field(default_factory=list)
     """What the recording shows."""
     assumed: list[str] = field(default_factory=list)

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kvmlab.host.explain import Explanation
+from kvmlab.host.explain.counts import MSR_EXITS
+from kvmlab.host.explain.perf_table import TIMER_ROWS
+from kvmlab.host.explain.unlisted import handled_s, unlisted_of
 from kvmlab.host.names import HLT_EXITS, IRQ_EXITS, MWAIT_EXITS, TMICT, WRITE_EXITS
-from kvmlab.host.outcome import fate
+from kvmlab.host.outcome import Outcome, is_disarm
 from kvmlab.host.what_if.cost_fit import fitted_costs
+from kvmlab.host.what_if.duration import Duration, duration_of
 from kvmlab.host.what_if.findings import Findings
-from kvmlab.scenario import checks
+from kvmlab.results.story import NOT_VISIBLE
 from kvmlab.scenario.costs import Costs
 from kvmlab.scenario.interval import Interval
 
@@ -21,24 +25,28 @@ if TYPE_CHECKING:
 
 MORE_THAN_TICKS_HZ = 2000
 """More hrtimers per second than a CPU's tick makes (CONFIG_HZ is 1000 at most)."""
-RATE_HZ = Interval(1000.0, 100.0, 4000.0)
-"""Timers per vCPU and second where a table does not contain how long it took."""
 WRITES, IRQS, HALTS, PREEMPTION = "writes", "interrupts", "halts", "PREEMPTION_TIMER"
 """Kinds of exits that are counted together, and apart from all others."""
-MSR_TITLE = "MSR Access"
-TIMER_MSRS = frozenset({"0x6e0:W", "0x838:W"})
-"""Rows of perf's MSR table that arm the timer: TSC-deadline, and x2APIC's initial count."""
+MOST_IDLE = 0.99
+"""The greatest share of time that a guest is taken to halt."""
+FEWEST_BURSTS = 0.02
+"""Of the halts of a guest that a timer found at work, at least this share ends a burst of work."""
+MUCH = 0.01
+"""Where a greater share of a table's samples is not listed, nothing that follows from it can be relied on."""
+ARM_TITLES = ("MSR Access", "MMIO Access")
+"""Tables of perf kvm stat whose rows are registers: they tell which writes arm the timer."""
 
 
 @dataclass(frozen=True)
 class Measured:
     """What a recording shows of the host. Counts are of the whole recording, over all vCPUs."""
 
-    seconds: float
-    """How long it took; made up from a rate where `rate_is_assumed`."""
-    vcpus: int
+    duration: Duration
+    """How long it took."""
     timers: Interval
     """Timers that expired."""
+    expiries_at_work: float | None
+    """How many of them found a guest at work that also halts; None: the guest does not halt."""
     writes: float
     """Writes that exit, those that do not arm a timer that expires included."""
     timer_mode: str
@@ -49,22 +57,39 @@ class Measured:
     """How long a halt lasts, on average, in us."""
     host_irqs: float
     """Interrupt exits that are not the guest's timers."""
+    unsure_irqs: float
+    """Interrupt exits beside these that may be the host's own, or the guest's timers."""
     other_exits: float
-    """Exits of any other kind, and writes that do not arm a timer that expires."""
+    """Exits of any other kind."""
+    handled_s: float
+    """For how long the host handled exits that are not halts, in s."""
+    unsure: bool
+    """It leaves out too much for a prediction that could be relied on."""
+    recorded: dict[str, float]
+    """What was counted, under the names of `QUANTITIES`: exits of each kind, and shares of timers in percent."""
     costs: Costs
     """What exits cost the host: fitted to the recording where it has enough of them."""
-    rate_is_assumed: bool
-    """Neither the recording nor the reader says how long it took."""
     housekeeping_us: float | None = None
     """Period in us of the timers that a housekeeping CPU was seen to have of its own; None: not seen."""
 
-    def spare_writes_hz(self, timers: float, factor: float) -> float:
-        """Return how often per second a vCPU writes without arming one of `timers` timers, times `factor`."""
-        return self.per_second(max(0.0, self.writes - timers)) * factor
+    @property
+    def seconds(self) -> float:
+        """How long the recording took, in s."""
+        return self.duration.seconds
+
+    @property
+    def vcpus(self) -> int:
+        """How many vCPUs were recorded."""
+        return self.duration.vcpus
+
+    @property
+    def halted_share(self) -> float:
+        """The share of the time that the guest halted."""
+        return min(MOST_IDLE, self.per_second(self.halts) * self.halt_us / 1e6) if self.halt_us else 0.5
 
     def per_second(self, count: float) -> float:
         """Return a count as a rate per vCPU and second."""
-        return count / self.seconds / self.vcpus
+        return count / self.duration.vcpu_seconds
 
 
 def measured_from(
@@ -72,52 +97,94 @@ def measured_from(
 ) -> Measured:
     """Read off how many timers there were, what else happened, and what it cost; say so in `findings`.
 
-    `seconds`, `vcpus`, `timer_hz`: as in `what_if`. Raises ValueError for one that is invalid, and where nothing arms
-    a timer.
+    `seconds`, `vcpus`, `timer_hz`: as in `what_if`. Raises ValueError for one that is invalid or that the recording
+    contradicts, and where nothing arms a timer.
     """
-    seconds = None if seconds is None else checks.number("seconds", seconds, 1e-6, 1e7, "s")
-    timer_hz = None if timer_hz is None else checks.number("timer_hz", timer_hz, checks.MIN_RATE, 1e5, "Hz")
-    vcpus = (None if vcpus is None else checks.whole("vcpus", vcpus, 1, 100_000)) or e.vcpus or 1
+    if e.table is None and not len(e.exits):
+        raise ValueError(f"{e.name}: there is no kvm_exit in it; expected kvm_exit and kvm_entry events, too")
     counts = counts_of(e.exits)
-    timers, own_irqs = timers_in_table(counts, findings) if e.table is not None else timers_in_trace(e, findings)
-    if timers.value <= 0:
+    if e.table is None and e.counts:
+        timers, own_irqs = timers_in_trace(e, findings)
+    else:
+        timers, own_irqs = timers_in_table(counts, findings)
+    if timers <= 0:
         raise ValueError(f"{e.name}: nothing that arms a timer was found; expected MSR_WRITE exits, or kvm_msr events")
-    took = seconds or e.seconds
-    rate_is_assumed = not took and timer_hz is None
-    if rate_is_assumed:
-        findings.cannot.append(
-            f"How long the recording took: varied, as if each vCPU had {RATE_HZ.low:g}, {RATE_HZ.value:g} (central) "
-            f"or {RATE_HZ.high:g} timers per second. Say seconds= or timer_hz=."
-        )
-    host_irqs = max(0.0, counts.get(IRQS, 0) - own_irqs)
+    duration = duration_of(e, timers, seconds, vcpus, timer_hz, findings)
+    halts, halt_us = counts.get(HALTS, 0), halt_length_us(e.exits)
+    halting = bool(halts) and (e.table is not None or not e.counts)
+    if halting:
+        timers = timers_of_a_halting_guest(counts, duration, halt_us)
+    least = fewest(timers, counts, halting=halting, exact=e.table is None or counts.keys() == {WRITES})
     others = sum(n for name, n in counts.items() if name not in (WRITES, IRQS, HALTS, PREEMPTION))
-    other_exits = others + max(0.0, counts.get(WRITES, 0) - timers.value)
-    halts = counts.get(HALTS, 0)
+    missing = unlisted_of(e.table).samples if e.table is not None else 0
+    if missing:
+        others += missing
+        findings.first.append(f"{unlisted_of(e.exits).sentence} Here they are taken for other exits.")
+    doubt = apic_writes_in(e)
+    if doubt:
+        least = min(least, max(1.0, counts.get(WRITES, 0) - doubt, counts.get(PREEMPTION, 0)))
+        findings.first.append(
+            f"{doubt:,} of the writes are APIC_WRITE exits, which may be IPIs and EOIs: how many arm a timer is not in "
+            "this table."
+        )
+    if least < timers:
+        findings.cannot.append(how_many_expire(counts, least, timers))
+    host_irqs = max(0.0, counts.get(IRQS, 0) - own_irqs)
     findings.known.append(
         f"Apart from timers: {halts:.0f} halts, {host_irqs:.0f} interrupts that are not the timer's, "
-        f"{other_exits:.0f} other exits."
+        f"{others + max(0.0, counts.get(WRITES, 0) - timers):.0f} other exits."
     )
     return Measured(
-        seconds=float(took or timers.value / (timer_hz or RATE_HZ.value) / vcpus),
-        vcpus=vcpus,
-        timers=timers,
+        duration=duration,
+        timers=ordered(
+            timers, min(least, timers), max(timers, counts.get(WRITES, 0) if e.table is not None else timers)
+        ),
+        expiries_at_work=at_work(e, counts) if halts else None,
         writes=float(counts.get(WRITES, 0)),
         timer_mode=timer_mode_of(e),
         halts=halts,
-        halt_us=halt_length_us(e.exits),
+        halt_us=halt_us,
         host_irqs=host_irqs,
-        other_exits=other_exits,
+        unsure_irqs=own_irqs if e.table is not None else 0.0,
+        other_exits=others,
+        handled_s=max(0.0, handled_s(e.exits) - halts * halt_us / 1e6),
+        unsure=bool(doubt) or missing > MUCH * (missing + sum(counts.values())),
+        recorded=recorded_quantities(e, counts, others),
         costs=fitted_costs(e.exits, findings, fast=counts.get(PREEMPTION, 0) > 0),
-        rate_is_assumed=rate_is_assumed,
         housekeeping_us=housekeeping_period_us(e, findings),
     )
+
+
+def apic_writes_in(e: Explanation) -> int:
+    """Return how many APIC_WRITE exits a table has, where they are more than its writes of MSRs; 0 otherwise."""
+    if e.table is None:
+        return 0
+    count = {str(name): int(samples) for name, samples in e.table["Samples"].items()}
+    apic = count.get("APIC_WRITE", 0)
+    return apic if apic > sum(count.get(name, 0) for name in MSR_EXITS) else 0
+
+
+def recorded_quantities(e: Explanation, counts: Mapping[str, float], others: float) -> dict[str, float]:
+    """Return what was counted, under the names of `QUANTITIES`; of a table of registers its writes only."""
+    recorded = {"MSR_WRITE": float(counts.get(WRITES, 0))}
+    if e.exits.index.name in ARM_TITLES:
+        return recorded
+    recorded |= {"PREEMPTION_TIMER": counts.get(PREEMPTION, 0), "EXTERNAL_INTERRUPT": counts.get(IRQS, 0)}
+    recorded |= {"HLT": counts.get(HALTS, 0), "other": others}
+    recorded["exits"] = sum(recorded.values())
+    delivered = delivered_of(e)
+    if expired := sum(delivered.values()):
+        posted = sum(count for outcome, count in delivered.items() if outcome.delivery == "posted")
+        costly = sum(count for outcome, count in delivered.items() if outcome.expiry_exit is not None)
+        recorded |= {"posted": 100 * posted / expired, "expiry exits": 100 * costly / expired}
+    return recorded
 
 
 def counts_of(table: pd.DataFrame) -> dict[str, int]:
     """Return samples by kind: writes, interrupts, halts, PREEMPTION_TIMER, and every other row by its name."""
     counts: dict[str, int] = {}
-    if table.index.name == MSR_TITLE:
-        arms = [int(samples) for name, samples in table["Samples"].items() if str(name) in TIMER_MSRS]
+    if table.index.name in ARM_TITLES:
+        arms = [int(samples) for name, samples in table["Samples"].items() if str(name) in TIMER_ROWS]
         return {WRITES: sum(arms)}
     for name, samples in table["Samples"].items():
         kind = kind_of(str(name))
@@ -139,55 +206,106 @@ def halt_length_us(table: pd.DataFrame) -> float:
     return max(0.0, next((float(us) for name, us in table["Avg time"].items() if str(name) in HLT_EXITS), 0.0))
 
 
-def timers_in_table(counts: Mapping[str, int], findings: Findings) -> tuple[Interval, float]:
-    """Return how many timers a table may hold, and how many of its interrupts may be theirs."""
+def timers_in_table(counts: Mapping[str, int], findings: Findings) -> tuple[float, float]:
+    """Return how many timers of a table expired, at most if the guest halts, and how many interrupts are theirs."""
     writes, hv, irqs = counts.get(WRITES, 0), counts.get(PREEMPTION, 0), counts.get(IRQS, 0)
     if counts.keys() == {WRITES}:
         findings.known.append(f"{writes} writes armed the timer, or disarmed it.")
-        findings.cannot.append("What an MSR table leaves out: halts, interrupts, other exits; none are simulated.")
-        return ordered(writes, writes, writes), 0.0
-    halts = counts.get(HALTS, 0)
-    # A guest that halts writes its timer to stop its tick and to start it again, too: few of its writes may expire.
-    central = min(writes, hv + irqs + halts) if halts else writes
-    least = min(central, max(hv, central // 2))
+        findings.cannot.append("What such a table leaves out: halts, interrupts, other exits; none are simulated.")
+        return float(writes), 0.0
     findings.known.append(
         f"At most {writes} timers were armed: that many writes exited, EOI and ICR writes among them."
     )
     if hv:
         findings.known.append(f"At least {hv} timers expired by the preemption timer.")
-    findings.cannot.append(
-        f"How many of the {writes} writes arm a timer that expires: varied from {least} to {central} (central), at "
-        "most all. An MSR table (perf kvm stat report --event=msr) would tell how many arm one."
-    )
     # With the preemption timer in use, no interrupt is the guest's timer.
-    own = 0.0 if hv else float(min(irqs, writes))
+    own = 0.0 if hv or HALTS in counts else float(min(irqs, writes))
     if not hv and irqs:
+        taken = "taken as timers as far as there are writes" if own else "taken as the host's, as the guest halts"
         findings.cannot.append(
-            f"Which of the {irqs} interrupt exits are the guest's timers, and which the host's own: taken as timers as "
-            "far as there are writes."
+            f"Which of the {irqs} interrupt exits are the guest's timers, and which the host's own: {taken}."
         )
-    return ordered(central, least, writes), own
+    if not writes:
+        return 0.0, 0.0
+    if halts := counts.get(HALTS, 0):
+        return float(max(hv, min(writes, hv + halts))), 0.0
+    # A timer that expires at work exits then, so there are as many as such exits: of a periodic one more than writes.
+    return float(hv or writes), own
 
 
-def timers_in_trace(e: Explanation, findings: Findings) -> tuple[Interval, float]:
-    """Return how many timers of a trace expired, and how many interrupts they cost."""
-    timers = [timer for timer in e.timers_kept if fate(timer) != "disarmed"]
-    armed = sum(timer.arm_exit is not None for timer in timers)
-    # One that was re-armed before it fired costs a write and no expiry; where nothing of it is visible, who knows.
-    expired = [timer for timer in timers if timer.delivery is not None]
-    count = len(expired) + sum(timer.backend is None and timer.delivery is None for timer in timers)
-    findings.known.append(
-        f"{armed} timers were armed in {e.seconds or 0:.4g} s by {e.vcpus} vCPU(s), {len(expired)} expired."
+def timers_of_a_halting_guest(counts: Mapping[str, int], duration: Duration, halt_us: float) -> float:
+    """Return how many timers expired, in a table of a guest that halts.
+
+    It writes its timer to stop its tick and to start it again, too, so few of its writes may expire. Those that found
+    it at work are the exits of the preemption timer; those that woke it are to them as the time that it halts to the
+    time that it works. Without any, each halt may have been ended by a timer.
+    """
+    writes, hv, halts = counts.get(WRITES, 0), counts.get(PREEMPTION, 0), counts.get(HALTS, 0)
+    if not hv:
+        return float(min(writes, halts))
+    halted = min(MOST_IDLE, halts * halt_us / 1e6 / duration.vcpu_seconds) if halt_us else 0.5
+    # A periodic timer, which expires more often than it is written, is not bounded by the writes.
+    room = writes - hv if writes >= hv else halts
+    return float(hv + min(hv * halted / (1 - halted), room, (1 - FEWEST_BURSTS) * halts))
+
+
+def fewest(timers: float, counts: Mapping[str, int], *, halting: bool, exact: bool) -> float:
+    """Return how few timers may have expired; `exact`: the recording has each of them."""
+    hv = counts.get(PREEMPTION, 0)
+    if exact or (hv and not halting):
+        return timers
+    return min(timers, max(float(hv), timers // 2))
+
+
+def how_many_expire(counts: Mapping[str, int], least: float, timers: float) -> str:
+    """Return what a table cannot tell of its writes."""
+    return (
+        f"How many of the {counts.get(WRITES, 0)} writes arm a timer that expires: varied from {least:.0f} to "
+        f"{timers:.0f} (central), at most all. An MSR table (perf kvm stat report --event=msr) would tell how many arm "
+        "one."
     )
-    ahead = [timer.fired_ns - timer.armed_ns for timer in expired if timer.fired_ns is not None]
+
+
+def at_work(e: Explanation, counts: Mapping[str, int]) -> float:
+    """Return how many timers found a guest that halts at work: as a trace shows, or by the preemption timer."""
+    delivered = delivered_of(e)
+    if delivered:
+        return float(sum(count for outcome, count in delivered.items() if outcome.delivery != "wake_up"))
+    return float(counts.get(PREEMPTION, 0))
+
+
+def delivered_of(e: Explanation) -> dict[Outcome, int]:
+    """Return the outcomes of timers whose interrupt reached the guest; {} of a table."""
+    return {outcome: count for outcome, count in e.counts.items() if outcome.fate == "delivered"}
+
+
+def timers_in_trace(e: Explanation, findings: Findings) -> tuple[float, float]:
+    """Return how many timers of a trace expired, and how many interrupts they cost: of the whole trace.
+
+    One that was re-armed before it fired costs a write and no expiry; where nothing of it is visible, who knows.
+    """
+    delivered = delivered_of(e)
+    expired = sum(delivered.values())
+    unseen = sum(
+        count
+        for outcome, count in e.counts.items()
+        if outcome.backend == NOT_VISIBLE and outcome.delivery == NOT_VISIBLE and outcome.fate != "disarmed"
+    )
+    findings.known.append(
+        f"{e.armed} timers were armed in {e.seconds or 0:.4g} s by {e.vcpus} vCPU(s), {expired} expired."
+    )
+    kept = [timer for timer in e.timers_kept if timer.delivery is not None and not is_disarm(timer)]
+    ahead = [timer.fired_ns - timer.armed_ns for timer in kept if timer.fired_ns is not None]
     if ahead:
-        findings.known.append(f"Half of these were set less than {statistics.median(ahead) / 1e3:.4g} us ahead.")
+        some = "these" if len(kept) == expired else f"the first {len(kept)}"
+        findings.known.append(f"Half of {some} were set less than {statistics.median(ahead) / 1e3:.4g} us ahead.")
+    own = sum(count for outcome, count in delivered.items() if outcome.expiry_exit in IRQ_EXITS)
     if expired:
-        costly = 100 * sum(timer.expiry_exit is not None for timer in expired) / len(expired)
-        posted = 100 * sum(timer.posted for timer in expired) / len(expired)
-        findings.known.append(f"There, {costly:.0f} % of expiries cost an exit, {posted:.0f} % were posted.")
-    own = sum(timer.expiry_exit in IRQ_EXITS for timer in expired)
-    return ordered(count, count, count), float(own)
+        posted = sum(count for outcome, count in delivered.items() if outcome.delivery == "posted")
+        costly = sum(count for outcome, count in delivered.items() if outcome.expiry_exit is not None)
+        shares = f"{100 * costly / expired:.0f} % of expiries cost an exit, {100 * posted / expired:.0f} % were posted"
+        findings.known.append(f"There, {shares}.")
+    return float(expired + unseen), float(own)
 
 
 def ordered(value: float, low: float, high: float) -> Interval:
@@ -198,7 +316,13 @@ def ordered(value: float, low: float, high: float) -> Interval:
 
 
 def timer_mode_of(e: Explanation) -> str:
-    """Return the mode of most timers: periodic if they went on by themselves, one-shot if they were initial counts."""
+    """Return the mode of most timers: periodic if they went on by themselves, one-shot if they were initial counts.
+
+    Of a table: periodic if more expired by the preemption timer than there are writes.
+    """
+    if e.table is not None:
+        counts = counts_of(e.table)
+        return "periodic" if counts.get(PREEMPTION, 0) > 2 * counts.get(WRITES, 0) > 0 else "tsc_deadline"
     kinds = [
         "periodic" if t.arm_exit is None else "oneshot" if t.msr == TMICT else "tsc_deadline" for t in e.timers_kept
     ]

@@ -5,16 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kvmlab.host.what_if.assumptions import MOST_VCPUS, Assumptions
-from kvmlab.host.what_if.measure import RATE_HZ, Measured
+from kvmlab.host.what_if.measure import FEWEST_BURSTS, Measured
 from kvmlab.kernels import Kernel
 from kvmlab.scenario import checks
 from kvmlab.scenario.guest import Guest, Workload
 from kvmlab.scenario.host import Host
 from kvmlab.scenario.scenario import Scenario
 
-TIMERS_PER_RUN = 2000
-LONGEST_S, SHORTEST_S = 20.0, 0.02
+TIMERS_PER_RUN, OTHERS_PER_RUN = 2000, 100_000
+"""As many events of a kind are enough for one run: timers; other exits and bursts of work."""
+LONGEST_S, SHORTEST_S = 1000.0, 0.02
 """Bounds on how long a run may simulate."""
+LONGEST_BUSY_S = 20.0
+"""The same upper bound where a housekeeping CPU has timers of its own, which are many more events."""
+SHORT_US = 1.0
+"""A burst of work that no timer was seen to find."""
 MOST_HZ = 1e5
 """The highest rate that is simulated."""
 
@@ -31,6 +36,8 @@ class World:
     """Timers that expired in the recording."""
     factor: float
     """On the measured rate of everything."""
+    host_irqs: float | None = None
+    """Interrupt exits that are the host's own; None: as measured."""
 
 
 def worlds_of(measured: Measured, housekeeping: str | None) -> list[World]:
@@ -46,40 +53,56 @@ def worlds_of(measured: Measured, housekeeping: str | None) -> list[World]:
         worlds += [World(f"housekeeping {each}", each, central, 1.0) for each in ("idle", "timers")]
     if measured.timers.low < central:
         worlds.append(World("fewer timers", load, max(1.0, measured.timers.low), 1.0))
-    if measured.rate_is_assumed:
-        ends = (RATE_HZ.low, RATE_HZ.high)
-        worlds += [World(f"{hz:g} timers per second", load, central, hz / RATE_HZ.value) for hz in ends]
+    if measured.unsure_irqs:
+        own = measured.host_irqs + measured.unsure_irqs
+        worlds.append(World("interrupts are the host's", load, central, 1.0, own))
+    worlds += [World(f"{by:g} times the rate", load, central, by) for by in measured.duration.factors]
     return worlds
 
 
-def bursts_of(halts_hz: float, halt_us: float, timers_hz: float) -> tuple[float, float]:
-    """Return the mean length in us of a burst of work, and of the idleness after it.
+def other_wakeups(measured: Measured, world: World) -> float:
+    """Return how many halts of the recording were ended by something other than a timer, and so ended no timer's work.
 
-    `halts_hz`: halts per second, each of `halt_us` on average; `timers_hz`: timers per second. A timer that finds the
-    guest idle wakes it, and it halts again: those halts end no burst.
+    A timer that finds the guest idle wakes it, and it halts again. The others each end a burst of work.
     """
-    if not halts_hz:
-        return 0.0, 0.0
-    idle_share = min(0.99, halts_hz * halt_us / 1e6) if halt_us else 0.5
-    bursts_hz = halts_hz - idle_share * timers_hz
-    if bursts_hz < 0.01 * halts_hz:
-        return 0.0, 1.0  # it only waits for its timers
-    return 1e6 * (1 - idle_share) / bursts_hz, 1e6 * idle_share / bursts_hz
+    if not measured.halts:
+        return 0.0
+    found = min(world.timers, measured.expiries_at_work or 0.0)
+    least = FEWEST_BURSTS * measured.halts if found else 0.0
+    return max(least, measured.halts - (world.timers - found))
+
+
+def bursts_of(measured: Measured, world: World) -> tuple[float, float, float]:
+    """Return of a guest that halts: mean length in us of a burst of work and of the idleness after it; share of work.
+
+    How often a timer found it at work was recorded, so that it works for this share of the time. Where none did, its
+    bursts are short.
+    """
+    per_second = measured.per_second
+    bursts_hz = per_second(other_wakeups(measured, world)) * world.factor
+    if bursts_hz < checks.MIN_RATE:
+        return 0.0, 1.0, 0.0  # it only waits
+    found = min(world.timers, measured.expiries_at_work or 0.0)
+    if not found:
+        return SHORT_US, min(1e8, max(SHORT_US, 1e6 / bursts_hz)), 0.0
+    at_work = found / world.timers
+    # Exits prolong a burst, as the guest makes no progress meanwhile.
+    progress = max(0.1 * at_work, at_work - per_second(measured.handled_s))
+    return min(1e8, 1e6 * progress / bursts_hz), min(1e8, 1e6 * max(1e-6, 1 - at_work) / bursts_hz), at_work
 
 
 def workload_of(measured: Measured, world: World, waits_by: str) -> Workload:
     """Return what each vCPU does in a world. Writes that do not arm the timer are other exits."""
 
-    def rate(count: float) -> float:
-        """Return a count as a rate per vCPU and second that a workload may have."""
-        per_second = measured.per_second(count) * world.factor
+    def rate(count: float, share: float = 1.0) -> float:
+        """Return a count as a rate per vCPU and second that a workload may have, in a `share` of the time."""
+        per_second = measured.per_second(count) * world.factor / share if share else 0.0
         return min(MOST_HZ, per_second) if per_second >= checks.MIN_RATE else 0.0
 
     period_us = 1e6 / max(1e-2, rate(world.timers))
-    busy_us, idle_us = bursts_of(rate(measured.halts), measured.halt_us, rate(world.timers))
+    busy_us, idle_us, at_work = bursts_of(measured, world) if measured.halts else (0.0, 0.0, 1.0)
     if not idle_us and waits_by != "spin":
         idle_us = 1.0
-    spare = measured.timers.value - world.timers
     return Workload(
         tick_hz=0,
         timer_mode=measured.timer_mode,
@@ -88,8 +111,8 @@ def workload_of(measured: Measured, world: World, waits_by: str) -> Workload:
         idle_us=idle_us,
         waits_by=waits_by,
         nohz_idle=False,
-        other_exit_hz=rate(measured.other_exits + spare),
-        host_irq_hz=rate(measured.host_irqs),
+        other_exit_hz=rate(measured.other_exits + max(0.0, measured.writes - world.timers), at_work),
+        host_irq_hz=rate(measured.host_irqs if world.host_irqs is None else world.host_irqs, at_work),
     )
 
 
@@ -98,7 +121,10 @@ def scenario_of(measured: Measured, world: World, said: Assumptions, base: Kerne
     vcpus = min(measured.vcpus, MOST_VCPUS)
     cpus = tuple(range(1, vcpus + 1))
     workload = workload_of(measured, world, said.waits_by)
-    duration = TIMERS_PER_RUN * (workload.timer_us or 1e3) / 1e6 / vcpus
+    burst_us = workload.busy_us + workload.idle_us
+    bursts_hz = 1e6 / burst_us if workload.busy_us else 0.0
+    others_hz = vcpus * (workload.other_exit_hz + workload.host_irq_hz + bursts_hz)
+    duration = min(TIMERS_PER_RUN * (workload.timer_us or 1e3) / 1e6 / vcpus, OTHERS_PER_RUN / max(1.0, others_hz))
     return Scenario(
         Host(
             pcpus=vcpus + 1,
@@ -121,7 +147,7 @@ def scenario_of(measured: Measured, world: World, said: Assumptions, base: Kerne
             ),
         ),
         kernel=base,
-        duration_s=min(LONGEST_S, max(SHORTEST_S, duration)),
+        duration_s=min(LONGEST_BUSY_S if world.housekeeping == "timers" else LONGEST_S, max(SHORTEST_S, duration)),
         costs=measured.costs,
         trace_steps=0,
-    )
+    ).replace(**{f"host.{name}": value for name, value in said.settings})

@@ -1,0 +1,159 @@
+"""What-if reproduces the recording before it predicts, and keeps within the times that it contains."""
+
+from __future__ import annotations
+
+import pytest
+
+import kvmlab as kl
+from kvmlab.host.what_if import what_if
+from kvmlab.host.what_if.predict import REASONS
+from tests.host.made_up import IPIS, READS, WAITS, WORKS, table
+from tests.host.recorded import REPORTS, TRACES
+from tests.places import RECORDED
+
+MADE_UP = {"waits": (WAITS, 60.0), "works": (WORKS, 10.0), "reads": (READS, 10.0)}
+
+
+def check_backcast(w):
+    """Each recorded rate lies in its range, and the exits are the sum of the reasons: recorded, and reproduced."""
+    assert w.backcast["within"].all(), w.summary()
+    assert w.doubtful == ()
+    rows = w.backcast.set_index("quantity")
+    assert rows.loc["exits", "recorded"] == pytest.approx(rows.loc[list(REASONS), "recorded"].sum())
+    assert rows.loc["exits", "reproduced"] == pytest.approx(rows.loc[list(REASONS), "reproduced"].sum(), rel=0.02)
+
+
+RECORDINGS = [*((name, {}) for name in (*REPORTS, *TRACES)), *((name, {"seconds": 1.0}) for name in REPORTS)]
+
+
+@pytest.mark.parametrize(("name", "facts"), RECORDINGS)
+def test_recordings_are_reproduced(name, facts):
+    w = what_if(RECORDED / name, revisions=["rev3"], replications=1, **facts)
+    check_backcast(w)
+    assert "The recording is reproduced, as " in w.summary()
+    assert w.reproduced_as in w.to_dict()["reproduced_as"]
+
+
+@pytest.mark.parametrize("name", MADE_UP)
+@pytest.mark.parametrize("vcpus", [1, 2])
+def test_guests_that_halt_are_reproduced(name, vcpus):
+    """Other exits included, which the guest causes at whatever time it works."""
+    rows, seconds = MADE_UP[name]
+    w = what_if(table(rows), seconds=seconds / vcpus, vcpus=vcpus, replications=1)
+    check_backcast(w)
+    for quantity, row in {"HLT": "HLT", "MSR_WRITE": "MSR_WRITE", "PREEMPTION_TIMER": "PREEMPTION_TIMER"}.items():
+        recorded = rows.get(row, (0, 0))[0] / seconds
+        range_ = w.of(w.reproduced_as, quantity)
+        assert range_.low <= recorded <= range_.high or recorded == pytest.approx(range_.value, rel=0.05)
+    recorded = sum(count for count, _ in rows.values()) / seconds
+    assert w.of(w.reproduced_as, "exits").value == pytest.approx(recorded, rel=0.05)
+
+
+GUESTS = {
+    "ticks and halts": kl.Workload(tick_hz=250, busy_us=300, idle_us=700, other_exit_hz=3000, host_irq_hz=300),
+    "woken by devices": kl.Workload(tick_hz=100, idle_us=1, nohz_idle=False, device_irq_hz=800),
+    "busy": kl.Workload(tick_hz=1000, other_exit_hz=500, host_irq_hz=100),
+    "periodic": kl.Workload(tick_hz=1000, timer_mode="periodic"),
+}
+
+
+@pytest.mark.parametrize("guest", GUESTS)
+@pytest.mark.parametrize("kernel", ["v5.18", "v5.3"])
+def test_simulated_guests_are_reproduced_from_their_tables(guest, kernel):
+    """Another run of the model, of which what-if knows the table only."""
+    host = kl.Host(pcpus=3, isolated=(1, 2))
+    scenario = kl.Scenario(host, kl.Guest(vcpus=2, workload=GUESTS[guest]), kernel=kernel, duration_s=1)
+    table = kl.simulate(scenario).to_perf_kvm_stat()
+    check_backcast(what_if(table, seconds=1, vcpus=2, kernel=kernel, revisions=["rev3"], replications=1))
+
+
+def test_what_cannot_be_reproduced_is_marked():
+    """Two of ten timers were posted there, so its housekeeping CPU has no timers every 100 us, as the reader says."""
+    w = what_if(RECORDED / "vmx-6.1-rev3-halted-in-guest.trace.txt", housekeeping="timers", replications=1)
+    missed = set(w.backcast.loc[~w.backcast["within"], "quantity"])
+    assert {"EXTERNAL_INTERRUPT", "posted"} <= missed <= set(w.doubtful)
+    assert {"expiry exits", "posted"} <= set(w.doubtful)
+    assert "is not wholly reproduced" in w.summary()
+    cells = w.wide.loc["rev1"]
+    assert cells["posted, % of timers"].endswith(" ?")
+    assert not cells["latency p50, us"].endswith(" ?")
+
+
+def test_what_a_table_leaves_out_makes_every_number_doubtful():
+    w = what_if(table(WORKS, listed=("MSR_WRITE", "EXTERNAL_INTERRUPT")), seconds=10, replications=1)
+    assert "are not listed" in w.first[0]
+    assert set(w.doubtful) == set(w.table["quantity"])
+    assert all(cell.endswith(" ?") for cell in w.wide.loc["rev3"])
+    w = what_if(table(IPIS), seconds=20, replications=1)
+    assert "APIC_WRITE exits, which may be IPIs" in w.first[0]
+    assert w.measured.timers.low == 1
+
+
+def test_an_assumption_that_the_recording_contradicts_is_said_first():
+    hrtimers = table({"MSR_WRITE": (9000, 1.0), "EXTERNAL_INTERRUPT": (300, 1.0)})
+    w = what_if(hrtimers, seconds=9, hv_timer=True, replications=1)
+    assert any("hrtimers were used" in sentence and "before and rev3 would not" in sentence for sentence in w.first)
+    text = w.summary()
+    assert text.index(w.first[0]) < text.index("PREEMPTION_TIMER, 1/s")
+    assert w.reproduced_as == "rev1"
+
+
+def test_facts_are_taken_over_from_explain_and_from_the_recording():
+    no_apicv = RECORDED / "perf-script.no-apicv.txt"
+    w = what_if(no_apicv, replications=1)
+    # No revision posts without APICv, and hrtimers were used: there is no preemption timer, or MWAIT does not exit.
+    assert any("APICv is off" in sentence and "preemption timer is off" in sentence for sentence in w.assumed)
+    assert any("It is taken that there is no preemption timer" in sentence for sentence in w.first)
+    hv = RECORDED / "vmx-6.1-rev3-hv-timer.trace.txt"
+    w = what_if(kl.explain(hv, pi_inject_timer=False), replications=1)
+    assert any("pi_inject_timer is off" in sentence for sentence in w.assumed)
+    assert w.of("rev1", "posted").high == 0
+    # What is asked for goes before what is known: what if it were on?
+    w = what_if(kl.explain(hv, pi_inject_timer=False), pi_inject_timer=True, replications=1)
+    assert w.of("rev1", "posted").high > 0
+
+
+# --- how long it took -------------------------------------------------------------------------------------------------
+
+
+def test_the_exits_took_no_longer_than_the_recording():
+    """An idle guest: 59.7 s of halts, so at most 5 halts a second and vCPU."""
+    w = what_if(table(WAITS), replications=1)
+    halts = w.of(w.reproduced_as, "HLT")
+    assert halts.high <= 1.05 * 300 / 59.7
+    assert halts.low < halts.high / 5
+    assert any("seconds x vcpus is at least 59.7" in sentence for sentence in w.known)
+    # A busy guest's table does not bound it: as before.
+    w = what_if(RECORDED / "perf-kvm-stat.pi0_none.txt", replications=1)
+    assert w.of("rev3", "MSR_WRITE").high > 3900
+
+
+@pytest.mark.parametrize(
+    ("facts", "complaint"),
+    [
+        ({"seconds": 1, "vcpus": 1}, r"seconds: 1 s of 1 vCPU do not fit: .*allowed: seconds x vcpus of at least 59.7"),
+        ({"seconds": 29, "vcpus": 2}, r"seconds: 29 s of 2 vCPUs do not fit"),
+        ({"timer_hz": 500}, r"timer_hz: 500 does not fit: .*allowed: at most"),
+    ],
+)
+def test_a_time_that_is_too_short_is_refused(facts, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        what_if(table(WAITS), **facts)
+    # Seconds are said in round numbers, so a percent does not matter.
+    assert what_if(table(WAITS), seconds=59.5, replications=1, revisions=["rev3"]).measured.seconds == 59.5
+
+
+def test_a_listing_without_exits_is_refused():
+    line = " CPU 0/KVM-7 [003] d..1. 70.{0:03d}000: kvm_msr: msr_write 6e0 = 0x{0:x}00\n"
+    with pytest.raises(ValueError, match=r"there is no kvm_exit in it; expected kvm_exit and kvm_entry"):
+        what_if("".join(line.format(i) for i in range(1, 20)))
+
+
+@pytest.mark.parametrize("kept", [1, 4, 100])
+def test_timers_are_counted_over_the_whole_time(kept):
+    """Stories are kept of the first timers only; rates are of all."""
+    path = RECORDED / "vmx-6.1-rev3-hv-timer.trace.txt"
+    w = what_if(kl.explain(path, max_timers=kept), replications=1, revisions=["rev3"])
+    assert w.measured.timers.value == 10
+    assert any(sentence.startswith("10 timers were armed") for sentence in w.known)
+    assert w.of("rev3", "PREEMPTION_TIMER").value == pytest.approx(10 / w.measured.seconds, rel=0.02)
