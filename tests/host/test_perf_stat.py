@@ -53,6 +53,7 @@ def test_a_recorded_report_is_read_to_the_digit(report: pd.DataFrame) -> None:
         "total_time_us": 9366.05,
         "lost_events": 0,
         "title": "Analyze events for all VMs, all VCPUs:",
+        "notes": [],
     }
 
 
@@ -195,7 +196,7 @@ def test_tables_of_a_commit_message() -> None:
     before, after = (read_perf_kvm_stat(COMMIT, table=which) for which in (0, 1))
     assert row_of(before, "EXTERNAL_INTERRUPT").tolist() == [42916, 49.43, 39.30, 0.47, 106.09, 0.71, 1.09]
     assert row_of(after, "EXTERNAL_INTERRUPT").tolist() == [6871, 9.29, 2.96, 0.44, 57.88, 0.72, 4.02]
-    assert set(before.attrs.values()) == {None}
+    assert {value for key, value in before.attrs.items() if key != "notes"} == {None}
 
 
 def test_several_tables_are_refused_unless_one_is_picked() -> None:
@@ -312,7 +313,6 @@ def test_prose_with_numbers_is_not_a_table() -> None:
             r"line 2: found 'EXTERNAL_INTERRUPT 1003 49.88%.*\.\.\.'; expected a header.*above the first row",
         ),
         (f"{HEADER}\n", r"line 1: found 'VM-EXIT'; expected rows below"),
-        (f"{HEADER.removesuffix(' Time Avg time')}\nTime Avg time\n{ROW}", r"line 1: found .*; expected a header"),
         (HEADER.removeprefix("VM-EXIT ") + f"\n{ROW}", r"line 1: found .*; expected a header"),
         (f"{HEADER}\n{ROW}\n{ROW}", r"line 3: found .*; expected each name once"),
         (f"{HEADER}\n{ROW}\nSigned-off-by: x", r"line 3: found 'Signed-off-by: x'; expected a row"),
