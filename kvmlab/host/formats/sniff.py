@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kvmlab.host.formats import latencies
 from kvmlab.host.formats.events import read_kvm_trace
+from kvmlab.host.formats.kvm_stat import is_kvm_stat_line, read_kvm_stat
 from kvmlab.host.formats.latencies import latency_tool, read_latencies
 from kvmlab.host.formats.lines import open_source
 from kvmlab.host.formats.messages import TRACE_CMD_HEAD, TRACER, is_event_line
@@ -18,7 +19,7 @@ from kvmlab.host.formats.unit_tests import is_unit_test_row, read_unit_test_vmex
 if TYPE_CHECKING:
     import pandas as pd
 
-PERF, TRACE, VMEXIT = "perf kvm stat", "kvm trace", "vmexit"
+PERF, TRACE, VMEXIT, KVM_STAT = "perf kvm stat", "kvm trace", "vmexit", "kvm_stat"
 READERS: dict[str, Callable[..., pd.DataFrame]] = {
     PERF: read_perf_kvm_stat,
     TRACE: read_kvm_trace,
@@ -26,6 +27,7 @@ READERS: dict[str, Callable[..., pd.DataFrame]] = {
     latencies.RTLA: read_latencies,
     latencies.TSCDEADLINE: read_latencies,
     VMEXIT: read_unit_test_vmexit,
+    KVM_STAT: read_kvm_stat,
 }
 """Every kind of text, and its reader."""
 
@@ -39,6 +41,8 @@ def kind_of(line: str) -> str | None:
         return PERF
     if tool := latency_tool(text):
         return tool
+    if is_kvm_stat_line(line):
+        return KVM_STAT
     return VMEXIT if is_unit_test_row(text) else None
 
 
@@ -61,8 +65,8 @@ def read_any(text_or_path: str | os.PathLike[str], **options: Any) -> tuple[str,
     """Read a text or file of any of the formats. Returns (kind, table), the kind one of `READERS`.
 
     - `text_or_path`: the text, or the path of a file that holds it.
-    - `options`: go to the reader (`read_perf_kvm_stat`: table; `read_kvm_trace`: limit; `read_latencies`: unit,
-      bucket, tsc_ghz; `read_unit_test_vmexit`: tsc_ghz).
+    - `options`: go to the reader (`read_perf_kvm_stat`: table; `read_kvm_trace`: limit, file; `read_latencies`: unit,
+      bucket, tsc_ghz; `read_unit_test_vmexit`: tsc_ghz; `read_kvm_stat`: interval_s, table).
 
     Raises ValueError for a text of no known format, and as the reader does; FileNotFoundError for a Path that does not
     exist.
