@@ -23,13 +23,13 @@ PERF, TRACE, VMEXIT, KVM_STAT = "perf kvm stat", "kvm trace", "vmexit", "kvm_sta
 READERS: dict[str, Callable[..., pd.DataFrame]] = {
     PERF: read_perf_kvm_stat,
     TRACE: read_kvm_trace,
-    latencies.CYCLICTEST: read_latencies,
-    latencies.RTLA: read_latencies,
-    latencies.TSCDEADLINE: read_latencies,
+    **dict.fromkeys(latencies.TOOLS, read_latencies),
     VMEXIT: read_unit_test_vmexit,
     KVM_STAT: read_kvm_stat,
 }
 """Every kind of text, and its reader."""
+MOST_PROSE = 100_000
+"""Lines that may stand before the first one that shows what the text is."""
 
 
 def kind_of(line: str) -> str | None:
@@ -58,7 +58,10 @@ def sniff(text_or_path: str | os.PathLike[str]) -> str:
             if kind := kind_of(line):
                 return kind
             first = first or ((number, line) if line.strip() else None)
-        raise source.refuse(*(first or (1, "")), f"one of: {', '.join(READERS)}")
+            if number > MOST_PROSE:
+                break
+        expected = f"one of: {', '.join(READERS)}; no line shows which"
+        raise source.refuse(*(first or (1, "")), expected)
 
 
 def read_any(text_or_path: str | os.PathLike[str], **options: Any) -> tuple[str, pd.DataFrame]:
