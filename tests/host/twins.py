@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from kvmlab.host.formats import read_any
+from kvmlab.host.formats.cleaning import NUMBERS
+
 Twin = Callable[[str], str]
 
 
@@ -74,3 +77,17 @@ WRAPPED: dict[str, Twin] = {
     "cut": cut,
 }
 """Twins that give the same table, or a refusal."""
+
+
+def different_table(text: str, twin: Twin) -> str | None:
+    """Return both tables where the twin of a text is another one; None where it is the same, or one is refused."""
+    try:
+        kind, table = read_any(text)
+        if any(NUMBERS in note for note in table.attrs.get("notes", ())):
+            return None  # numbers are taken off once, and a twin may have them twice
+        twin_kind, other = read_any(twin(text))
+    except ValueError:
+        return None
+    if twin_kind == kind and other.equals(table) and list(other.index) == list(table.index):
+        return None
+    return f"{kind}\n{table}\n{twin_kind}\n{other}"

@@ -26,11 +26,12 @@ _THREAD = re.compile(
     rf"T:\s*(?P<thread>[0-9]{{1,6}}) \(\s*[0-9]+\) P:\s*[0-9]+ I:\s*[0-9]+ C:\s*(?P<count>{INT}) "
     rf"Min:\s*(?P<min>{INT}) Act:\s*{INT} Avg:\s*(?P<avg>{INT}) Max:\s*(?P<max>{INT})(?: SMI:\s*{INT})?\s*"
 )
+_THREAD_BEGINS = re.compile(r"T:\s*[0-9]{1,6} \(\s*[0-9]+\) P:")
 
 
 def is_cyclictest(text: str) -> bool:
     """Return True if a line is one of cyclictest's that no other tool prints."""
-    return text == "# Histogram" or bool(_THREAD.fullmatch(text))
+    return text == "# Histogram" or bool(_THREAD_BEGINS.match(text))
 
 
 def read_cyclictest(source: Source, lines: Lines, unit: str) -> Latencies:

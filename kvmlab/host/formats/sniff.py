@@ -12,7 +12,7 @@ from kvmlab.host.formats.events import read_kvm_trace
 from kvmlab.host.formats.kvm_stat import is_kvm_stat_line, read_kvm_stat
 from kvmlab.host.formats.latencies import latency_tool, read_latencies
 from kvmlab.host.formats.lines import open_source
-from kvmlab.host.formats.messages import TRACE_CMD_HEAD, TRACER, is_event_line
+from kvmlab.host.formats.messages import TRACE_CMD_HEAD, TRACER, read_head
 from kvmlab.host.formats.perf_stat import is_perf_line, read_perf_kvm_stat
 from kvmlab.host.formats.unit_tests import is_unit_test_row, read_unit_test_vmexit
 
@@ -35,7 +35,7 @@ MOST_PROSE = 100_000
 def kind_of(line: str) -> str | None:
     """Return what kind of text has this line; None where the line does not show it."""
     text = line.strip()
-    if TRACER.match(text) or is_event_line(line) or TRACE_CMD_HEAD.fullmatch(text):
+    if TRACER.match(text) or read_head(line) or TRACE_CMD_HEAD.fullmatch(text):
         return TRACE
     if is_perf_line(text):
         return PERF
