@@ -98,6 +98,12 @@ def test_files_that_cannot_be_told_apart_are_never_mixed() -> None:
         read_kvm_trace(listing(GUEST[0], GUEST[1].replace("trace-web", "trace-db")))
 
 
+def test_a_report_of_several_files_may_have_no_event() -> None:
+    with pytest.raises(ValueError, match=r"line 1: .*expected an event"):
+        read_kvm_trace(" trace.dat: a-1 [003] 2.000050: kvm_ent\n")
+    assert read_kvm_trace(listing(f"a.dat: {BETWEEN['traced functions'][0]}", HOST[0]), file="trace.dat").shape[0] == 1
+
+
 def test_one_file_before_every_line_is_no_part_of_the_task() -> None:
     for prefix in ("trace.txt:", "trace.txt:  ", "my-buffer:            "):
         trace = read_kvm_trace(listing(*(prefix + line for line in (LEAVE, ENTER))))

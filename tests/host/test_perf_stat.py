@@ -256,6 +256,37 @@ def test_ways_to_space_a_row(row: str) -> None:
     assert len(table) == 1
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{HEADER.removesuffix(' Time Avg time')}\nTime Avg time\n{ROW}\n",
+        f"> {HEADER}\n> {ROW.removesuffix(' 4.30us ( +- 0.44% )')}\n4.30us ( +- 0.44% )\n",
+        f"{HEADER}\nEXTERNAL_INTERRUPT\n{ROW.removeprefix('EXTERNAL_INTERRUPT ')}\n",
+        f"{HEADER}\n{ROW}\n\nTotal Samples:1003, Total events handled\ntime:4312.90us.\n",
+        f"{HEADER}\n{ROW[:-10]}\n{ROW[-10:]}\n",
+    ],
+)
+def test_wrapped_lines_are_joined_and_it_is_said(text: str) -> None:
+    table = read_perf_kvm_stat(text)
+    assert row_of(table, "EXTERNAL_INTERRUPT").tolist() == [1003, 49.88, 35.31, 2.58, 12.40, 4.30, 0.44]
+    assert "oined: 1 wrapped line" in table.attrs["notes"][0]
+
+
+def test_a_name_that_was_cut_is_refused_as_wrapped() -> None:
+    with pytest.raises(ValueError, match=r"line 2: found 'EXTERNAL_INTER'; expected a row.*not wrapped"):
+        read_perf_kvm_stat(f"{HEADER}\nEXTERNAL_INTER\n{ROW.removeprefix('EXTERNAL_INTER')}\n")
+
+
+def test_rows_that_are_left_out_are_said() -> None:
+    totals = "\nTotal Samples:4012, Total events handled time:12215.00us.\n"
+    for dots in ("[..]\n", ""):
+        table = read_perf_kvm_stat(f"{HEADER}\n{ROW}\n{dots}{totals}")
+        assert table.attrs["notes"] == ["Rows with 3,009 of 4,012 samples and 64.7 % of the time are not listed."]
+    assert read_perf_kvm_stat(f"{HEADER}\n{ROW}\n[snip]\n").attrs["notes"] == [
+        "Dots stand between its rows: some were left out."
+    ]
+
+
 def test_names_may_hold_blanks_and_brackets() -> None:
     # Made up after the longer names of other architectures.
     table = read_perf_kvm_stat(f"{HEADER}\n{ROW.replace('EXTERNAL_INTERRUPT', 'DIAG (0x500) 7 call 1.00%')}")

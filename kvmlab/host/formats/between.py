@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from kvmlab.host.formats.messages import AN_EVENT, KNOWN_EVENT, is_known, is_whole_event, read_head
+from kvmlab.host.formats.messages import AN_EVENT, KNOWN_EVENT, is_known, read_head, whole_event
 
 STACK, FUNCTIONS, KERNEL_LOG, HEADS, GAPS, PROSE = (
     "stack frames",
@@ -33,6 +33,7 @@ _TABLE = re.compile(r"\bSamples\s+Samples?%")
 _SENTENCE = re.compile(r"(?:[A-Za-z'’-]+[,.;:!?]?\s+){2}[A-Za-z'’-]+")
 _PAIR = re.compile(r"(?:==>\s)?[A-Za-z_][A-Za-z0-9_]*=\S")
 _CPU, _TIME = re.compile(r"\[[0-9]{1,6}\]"), re.compile(r"[0-9]:(?:\s|$)")
+_TIME_BEFORE = re.compile(r"[0-9.]:\s*(?:\w+:)?$")
 _ARM64 = re.compile(r"(?:[A-Z0-9_]+: HSR_EC: 0x[0-9a-f]+ \(.*\), )?PC: 0x[0-9a-f]+")
 _WIDTH = 64
 """A mail program wraps no line that is shorter."""
@@ -75,7 +76,9 @@ def damage(text: str) -> str | None:
         return None
     # In prose, too, the name of an event may have a colon behind it.
     a_time, an_event = f"0 0 [0] 0.000000: {found['event']}:{found['rest']}", found.start() == 0
-    is_part = an_event or is_whole_event(a_time) or re.search(r"[0-9.]:\s*(?:\w+:)?$", text[: found.start("event")])
+    is_part = (
+        an_event or whole_event(a_time) is not None or re.search(r"[0-9.]:\s*(?:\w+:)?$", text[: found.start("event")])
+    )
     return AN_EVENT if is_part else None
 
 

@@ -52,7 +52,7 @@ def read_cyclictest(source: Source, lines: Lines, unit: str) -> Latencies:
                 raise source.refuse(number, text, "each line of totals once, below # Histogram")
             below[found[1]] = numbers(found[2])
         elif text.startswith("T:"):
-            whole = lines.joined(number, text, lambda line: bool(_THREAD.fullmatch(line)))
+            whole = lines.joined(number, text, _read_thread)
             name, series = _thread(source, number, whole)
             if len(threads) > MAX_SERIES:
                 raise source.refuse(number, text, f"at most {MAX_SERIES} threads")
@@ -67,6 +67,12 @@ def read_cyclictest(source: Source, lines: Lines, unit: str) -> Latencies:
     if wanted:
         raise source.refuse(number, f"the end, after # Histogram in line {start}", f"a line # {wanted[0]}: below it")
     return Latencies(CYCLICTEST, unit, _cyclic_series(source, number, table, below, columns))
+
+
+def _read_thread(text: str) -> tuple[str, ...] | None:
+    """Return the numbers of a thread's line, None where it is not whole."""
+    found = _THREAD.fullmatch(text.strip())
+    return found.groups() if found else None
 
 
 def _thread(source: Source, number: int, text: str) -> tuple[str, Series]:

@@ -32,9 +32,9 @@ from kvmlab.host.formats.messages import (
     Fields,
     Head,
     is_known,
-    is_whole_event,
     read_head,
     read_message,
+    whole_event,
 )
 
 if TYPE_CHECKING:
@@ -97,8 +97,8 @@ class Listing:
                 is_listing = is_listing or bool(TRACER.match(text))
                 self._pass_over(number, text)
                 continue
-            whole = lines.joined(number, line, is_whole_event)
-            head = read_head(whole) or head
+            whole = lines.joined(number, line, whole_event)
+            head = head if whole is line else read_head(whole) or head
             if (head.file or "") != chosen:
                 self.passed_over[f"events of {head.file or 'the report itself'}"] += 1
                 continue

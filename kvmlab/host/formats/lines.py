@@ -126,29 +126,32 @@ class Lines:
             self._ahead.append(following)
         return self._ahead[place]
 
-    def joined(self, number: int, text: str, is_whole: Callable[[str], bool]) -> str:
-        """Return a line with what was wrapped off it: the longest that `is_whole`, or the line alone.
+    def joined(self, number: int, text: str, read: Callable[[str], object]) -> str:
+        """Return a line with what was wrapped off it: the longest that can be read, or the line alone.
 
-        A mail program breaks a line at a blank, a terminal anywhere. Where both readings are possible, or the line is
-        whole as it stands and still might go on, the error says that it is wrapped.
+        `read` returns what a whole line says, None for one that is not whole. A mail program breaks a line at a blank,
+        a terminal anywhere. Where the two say different things, or the line is whole as it stands and still might go
+        on, the error says that it is wrapped.
         """
-        best, taken = (text if is_whole(text) else None), 0
+        after = self.peek()
+        if after is None or not after[1].strip() or self.begins(after[1]):
+            return text
+        best, taken = (text if read(text) is not None else None), 0
         candidates = [text.rstrip()]
         for place in range(MOST_PIECES - 1):
             following = self.peek(place)
             if following is None or not (piece := following[1].strip()):
                 break
-            if self.begins(following[1]) or is_whole(piece):
+            if self.begins(following[1]) or read(piece) is not None:
                 break
             candidates = [f"{start}{between}{piece}" for start in candidates for between in (" ", "")]
-            whole = [each for each in candidates if is_whole(each)]
-            glued_on = best is not None and whole and whole[0] != f"{best.rstrip()} {piece}"
-            if len(whole) > 1 or glued_on:
-                raise self.source.refuse(
-                    number, text, "the line as it was printed: it is wrapped, and it is unclear where"
-                )
+            whole = [(each, said) for each in candidates if (said := read(each)) is not None]
+            glued_on = best is not None and whole and whole[0][0] != f"{best.rstrip()} {piece}"
+            if glued_on or any(said != whole[0][1] for _, said in whole):
+                unclear = "the line as it was printed: it is wrapped, and it is unclear where"
+                raise self.source.refuse(number, text, unclear)
             if whole:
-                best, taken, candidates = whole[0], place + 1, whole
+                best, taken, candidates = whole[0][0], place + 1, [whole[0][0]]
             elif best is not None:
                 break
         for _ in range(taken):

@@ -18,9 +18,9 @@ def files_of(lines: Iterable[Numbered]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for _, line in lines:
         head = read_head(line)
-        event = head.event() if head else None
-        if head and event:
-            counts[head.file or ""] += event[0] in _OF_A_HOST
+        if head is not None:
+            event = head.event()
+            counts[head.file or ""] += event is not None and event[0] in _OF_A_HOST
             if len(counts) > MOST_FILES:
                 raise ValueError(f"more than {MOST_FILES} files in one report; expected one listing")
     return counts

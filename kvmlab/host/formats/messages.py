@@ -7,6 +7,7 @@ kvm plugin where that replaces them.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -73,8 +74,12 @@ class Head(NamedTuple):
         return (found["event"], found["message"].strip()) if found else None
 
 
+@functools.lru_cache(maxsize=64)
 def read_head(line: str) -> Head | None:
-    """Return the head of a line of a listing, and what follows; None for any other line."""
+    """Return the head of a line of a listing, and what follows; None for any other line.
+
+    Each line is asked for several times in a row: whether it goes on the line before it, and what it is itself.
+    """
     found = next((found for pattern in _HEADS if (found := pattern.fullmatch(line))), None)
     if found is None:
         return None
@@ -230,15 +235,17 @@ def is_known(event: str) -> bool:
     return event in PATTERNS or event in _PAIRS
 
 
-def is_whole_event(line: str) -> bool:
-    """Return True if a line is that of an event whose messages are known, and this one is whole."""
+def whole_event(line: str) -> tuple[object, ...] | None:
+    """Return what a line says if it is a whole one of an event whose messages are known; None for any other line."""
     head = read_head(line)
     found = head.event() if head else None
-    if found is None or not is_known(found[0]):
-        return False
+    if head is None or found is None or not is_known(found[0]):
+        return None
     fields = read_message(*found)
     # Only names of tasks hold blanks, and these events have none; a function has its module behind it.
-    return fields is not None and not any(" " in str(fields.get(key, "")) for key in _ONE_WORD)
+    if fields is None or any(" " in str(fields.get(key, "")) for key in _ONE_WORD):
+        return None
+    return head._replace(rest=""), found[0], fields
 
 
 KNOWN_EVENT = re.compile(rf"(?:^|\s|:)(?P<event>{'|'.join([*PATTERNS, *_PAIRS])}):(?P<rest>.*)")

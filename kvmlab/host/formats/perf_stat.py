@@ -138,7 +138,9 @@ class _PerfTable:
         dots = "Dots stand between its rows: some were left out." if self.left_out else ""
         if missing <= 0:
             return [dots] if dots else []
-        return [f"Rows with {missing:,} of {self.total_samples:,} samples are not listed."]
+        listed = sum(values["Time%"] for _, values in self.rows)
+        time = "" if math.isnan(listed) else f" and {max(0.0, 100 - listed):.1f} % of the time"
+        return [f"Rows with {missing:,} of {self.total_samples:,} samples{time} are not listed."]
 
     def samples(self) -> int:
         """Return the samples of all rows."""
@@ -238,15 +240,21 @@ def _begins(line: str) -> bool:
     return text.startswith(starts) or bool(_DOTS.fullmatch(text) or _WARNING.fullmatch(text)) or is_perf_line(text)
 
 
+def _read_totals(text: str) -> tuple[str, ...] | None:
+    """Return the numbers of the line of totals, None where it is not whole."""
+    found = _TOTALS.fullmatch(text)
+    return found.groups() if found else None
+
+
 def _joined(lines: Lines, number: int, text: str, layout: _Layout | None) -> str:
     """Return a header, a row or the totals, joined where a mail program wrapped them; any other line as it is."""
     if text.startswith("Total Samples"):
-        return lines.joined(number, text, lambda whole: bool(_TOTALS.fullmatch(whole)))
+        return lines.joined(number, text, _read_totals)
     if any(words in " ".join(text.split()) for words in _HEADER_WORDS):
-        return lines.joined(number, text, lambda whole: _read_header(whole) is not None)
+        return lines.joined(number, text, _read_header)
     if layout is None or _begins(text):
         return text
-    return lines.joined(number, text, lambda whole: _read_row(whole, layout) is not None)
+    return lines.joined(number, text, lambda whole: _read_row(whole, layout))
 
 
 def _read_header(text: str) -> tuple[str, _Layout] | None:

@@ -53,7 +53,7 @@ def _read_top(source: Source, lines: Lines) -> Latencies:
         if found := _TOP_UNITS.fullmatch(text):
             unit, series = found["unit"], {}
         elif re.match(r"[0-9]+ #[0-9]", text):
-            whole = lines.joined(number, text, lambda each: bool(_TOP_ROW.fullmatch(each.strip())))
+            whole = lines.joined(number, text, _top_words)
             found = _TOP_ROW.fullmatch(whole.strip())
             if found is None:
                 raise source.refuse(number, text, f"a row of timerlat top: CPU, #COUNT, cur min avg max, {OR_WRAPPED}")
@@ -65,6 +65,12 @@ def _read_top(source: Source, lines: Lines) -> Latencies:
     if unit is None or not series:
         raise source.refuse(number, "the end", "the line with IRQ Timer Latency (us) and rows below it")
     return Latencies(RTLA, unit, series)
+
+
+def _top_words(text: str) -> list[str] | None:
+    """Return the words of a row of timerlat top, None where it is not whole."""
+    found = _TOP_ROW.fullmatch(text.strip())
+    return [found["cpu"], found["count"], *found["groups"].split()] if found else None
 
 
 def _top_series(count: int, values: list[str]) -> Series:
