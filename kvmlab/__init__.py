@@ -27,14 +27,18 @@ if TYPE_CHECKING:
     from kvmlab.host.explain import Explanation, explain
     from kvmlab.host.formats import (
         read_any,
+        read_kvm_stat,
         read_kvm_trace,
         read_latencies,
         read_latency_histogram,
         read_perf_kvm_stat,
         read_unit_test_vmexit,
     )
+    from kvmlab.host.gaps import longest_gaps
     from kvmlab.host.host_facts import HostFacts, read_host_facts
+    from kvmlab.host.interrupts import exit_interrupts
     from kvmlab.host.recordings import check_recordings, recorded_rows, recorded_scenario
+    from kvmlab.host.selection import select_events
     from kvmlab.host.what_if import WhatIf, what_if
     from kvmlab.results.follow import follow_timer
     from kvmlab.results.replicate import difference, replicate
@@ -64,13 +68,16 @@ __all__ = [
     "compare_guests",
     "compare_recordings",
     "difference",
+    "exit_interrupts",
     "explain",
     "follow_timer",
     "history",
     "live",
+    "longest_gaps",
     "policy",
     "read_any",
     "read_host_facts",
+    "read_kvm_stat",
     "read_kvm_trace",
     "read_latencies",
     "read_latency_histogram",
@@ -81,6 +88,7 @@ __all__ = [
     "recorded_scenario",
     "replicate",
     "scenario_to_toml",
+    "select_events",
     "simulate",
     "sweep",
     "three_guests",
@@ -96,7 +104,10 @@ _LATER: dict[str, str] = {
     **dict.fromkeys(
         ("read_any", "read_kvm_trace", "read_latencies", "read_latency_histogram", "read_perf_kvm_stat"), "host.formats"
     ),
-    "read_unit_test_vmexit": "host.formats",
+    **dict.fromkeys(("read_kvm_stat", "read_unit_test_vmexit"), "host.formats"),
+    "exit_interrupts": "host.interrupts",
+    "longest_gaps": "host.gaps",
+    "select_events": "host.selection",
     **dict.fromkeys(("check_recordings", "recorded_rows", "recorded_scenario"), "host.recordings"),
     **dict.fromkeys(("WhatIf", "what_if"), "host.what_if"),
     "follow_timer": "results.follow",

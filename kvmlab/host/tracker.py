@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Iterator
 
 from kvmlab.host.formats.events import Event
 from kvmlab.host.formats.lines import shortened
-from kvmlab.host.names import HLT_EXITS, IRQ_EXITS, LOCAL_TIMER_VECTOR, LVTT, TMICT, TSC_DEADLINE, WRITE_EXITS
+from kvmlab.host.names import HLT_EXITS, IRQ_EXITS, LVTT, TMICT, TSC_DEADLINE, WRITE_EXITS
 from kvmlab.host.threads import Span, Thread, Timeline
 from kvmlab.host.timers import Backend, Timer, VcpuState
+from kvmlab.host.vectors import ExitVectors, is_local_timer
 
 CALLBACK_EVENTS = frozenset(
     {"kvm_wait_lapic_expire", "kvm_apic_accept_irq", "kvm_apicv_accept_irq", "hrtimer_start", "hrtimer_expire_exit"}
@@ -23,12 +24,16 @@ INTERRUPT_NS = 1_000_000
 """A host takes the interrupt that ended guest mode well within this."""
 BACKWARDS_NS = 10_000_000
 """Events of different CPUs may be out of order by less than this."""
+ONE_WRITE_NS = 100_000
+"""What KVM traces of one write of a register is closer together than this."""
 WAKEUP_NS = 2000
 """Times are printed in us, so a sleep may seem to begin this much late."""
 MAX_REASONS = 1000
 """Different exit reasons of one vCPU; there are fewer than a hundred."""
 MAX_MSRS = 1000
 """Different MSRs whose writes are counted."""
+MAX_EVENT_NAMES = 10_000
+"""Different events; a kernel has about two thousand."""
 MAX_THREADS = 4096
 """vCPU threads that are followed at a time; more is no host but a hostile text."""
 
@@ -50,12 +55,19 @@ class Tracker:
         self.host_hrtimers: Counter[int] = Counter()
         """hrtimers of the host's own that fired, by pCPU."""
         self.timeline = Timeline(max_spans)
-        self.modern_exit_format = False
-        """kvm_exit is printed as from v5.10 on."""
+        self.vectors = ExitVectors()
+        """Reads the vectors of interrupt exits."""
+        self.events: Counter[str] = Counter()
+        """How many events the listing has, by name: what an absent kind would have shown is not known."""
         self.first_ns: int | None = None
         """Time of the first event; None before it."""
         self.last_ns = 0
         """The latest time so far."""
+
+    @property
+    def modern_exit_format(self) -> bool:
+        """kvm_exit is printed as from v5.10 on."""
+        return self.vectors.modern
 
     @property
     def length_ns(self) -> int:
@@ -89,6 +101,9 @@ class Tracker:
             )
         self.first_ns = event.time_ns if self.first_ns is None else self.first_ns
         self.last_ns = max(self.last_ns, event.time_ns)
+        self.events[event.event] += 1
+        if len(self.events) > MAX_EVENT_NAMES:
+            raise ValueError(f"{event.event}: expected at most {MAX_EVENT_NAMES} different events")
         if event.event not in CALLBACK_EVENTS:
             self.callbacks.pop(event.cpu, None)
         elif event.cpu in self.callbacks:
@@ -126,8 +141,7 @@ class Tracker:
         thread.leave(event.time_ns, event.cpu, reason)
         if len(thread.exits) > MAX_REASONS:
             raise ValueError(f"kvm_exit reason {shortened(reason)}: expected at most {MAX_REASONS} different reasons")
-        info = event.fields.get("intr_info")
-        self.modern_exit_format |= info is not None
+        vector = self.vectors.of(event)
         timer = thread.timer
         if reason == "PREEMPTION_TIMER" and timer and timer.running and timer.backend != "hrtimer":
             timer.backend = "hv"
@@ -135,7 +149,6 @@ class Tracker:
             timer.note_exit(reason, event.time_ns, None)
             self.expire(thread, timer)
         elif reason in IRQ_EXITS:
-            vector = info & 0xFF if isinstance(info, int) and info >> 31 else None
             if thread.expired and thread.expired.awaits_kick:
                 thread.expired.note_exit(reason, event.time_ns, vector)
             elif timer and timer.running:
@@ -175,6 +188,7 @@ class Tracker:
         if msr == LVTT:
             thread.vector = value & 0xFF
         if msr in (TSC_DEADLINE, TMICT):
+            self.forget_last_write(thread, event, value)
             timer = self.arm(thread, event)
             timer.value, timer.msr = value, msr
             timer.arm_fast = interrupts_off(event)
@@ -182,8 +196,9 @@ class Tracker:
     def on_apic(self, event: Event) -> None:
         """Handle kvm_apic: a write to the xAPIC's initial count."""
         if event.fields.get("access") == "write" and event.fields.get("register") == "APIC_TMICT":
-            timer = self.arm(self.thread_of(event), event)
-            value = event.fields.get("value")
+            thread, value = self.thread_of(event), event.fields.get("value")
+            self.forget_last_write(thread, event, value)
+            timer = self.arm(thread, event)
             timer.value = value if isinstance(value, int) else None
             timer.msr = TMICT
 
@@ -222,7 +237,9 @@ class Tracker:
         self.hrtimers[address] = owner
         if len(self.hrtimers) > MAX_THREADS:
             raise ValueError(f"hrtimer {address}: more than {MAX_THREADS} LAPIC timers; expected a listing of one host")
-        if owner.reason in WRITE_EXITS or owner.timer is None:
+        if owner.since_ns is None:
+            owner.arming = None  # without kvm_exit in the listing, nothing else parts two armings
+        if owner.reason in WRITE_EXITS or owner.timer is None or owner.since_ns is None:
             return self.arm(owner, event)
         # Not a guest's write: the vCPU blocks, is loaded elsewhere, or starts its next period.
         owner.timer.switched |= owner.timer.backend == "hv"
@@ -305,7 +322,7 @@ class Tracker:
         timer.vcpu_cpu = event.cpu
         timer.vcpu_was = "blocked" if thread.reason in HLT_EXITS else "host"
         if thread.reason in IRQ_EXITS:
-            own = timer.expiry_vector == LOCAL_TIMER_VECTOR
+            own = is_local_timer(timer.expiry_vector, modern=self.vectors.modern)
             timer.expiry_exit = thread.reason
             timer.vcpu_was = "interrupted" if own else "guest"
             timer.fired_cpu = event.cpu if own else None
@@ -326,6 +343,17 @@ class Tracker:
                 thread.first_tsc = thread.first_tsc or thread.last_tsc
 
     # One timer follows another.
+
+    def forget_last_write(self, thread: Thread, event: Event, value: object) -> None:
+        """Let a write arm a timer of its own where the listing has neither kvm_exit nor kvm_entry to part two writes.
+
+        One write to the x2APIC's initial count may show twice, as kvm_apic and as kvm_msr.
+        """
+        last = thread.arming
+        if thread.since_ns is not None or last is None or (last.value is None and last.running):
+            return
+        if last.value != value or last.msr != TMICT or event.time_ns - last.armed_ns > ONE_WRITE_NS:
+            thread.arming = None
 
     def arm(self, thread: Thread, event: Event) -> Timer:
         """Return the timer armed in the present exit; the one before it is over."""

@@ -43,6 +43,7 @@ def test_a_recorded_trace_is_read_line_by_line(name: str) -> None:
         "reason",
         "fields",
         "flags",
+        "tgid",
     ]
     assert trace["time_ns"].dtype == "int64"
     assert trace["time_ns"].is_monotonic_increasing
@@ -340,14 +341,13 @@ GOOD = LAYOUTS["tracefs"].format("kvm_entry", "vcpu 0, rip 0x80c1")
 @pytest.mark.parametrize(
     ("bad", "complaint"),
     [
-        ("VM-EXIT Samples", r"found 'VM-EXIT Samples'; expected an event"),
-        ("ffffffff81063be2 vmx_vcpu_run+0x2", "expected an event"),
+        ("VM-EXIT  Samples  Samples%", r"found 'VM-EXIT  Samples  Samples%'; expected an event.*not a table"),
         (" kt-617 [000] d..1.  8.27: kvm_entry: vcpu 0", "expected an event"),
         (" kt-617 [000] d..1.  8273633: kvm_entry: vcpu 0", "expected an event"),
         (" kt-617 [000] d..1.  99999999999.000000: kvm_entry: vcpu 0", "expected an event"),
         (" kt-617 d..1.  8.273633: kvm_entry: vcpu 0", "expected an event"),
         (" kt [000] d..1.  8.273633: kvm_entry: vcpu 0", "expected an event"),
-        (" kt-617 [000] d..1.  8.273633: tick_nohz_irq_exit <-irq_exit", "expected an event"),
+        (" kt-617 [000] d..1.  8.273633: tick_nohz_irq_exit", "expected an event"),
         (
             LAYOUTS["tracefs"].format("kvm_entry", "vcpu 0,"),
             r"found 'kvm_entry: vcpu 0,'; expected a whole message of kvm_entry",
@@ -390,7 +390,7 @@ def test_a_text_without_events_is_refused(text: str) -> None:
 
 
 def test_a_report_is_not_a_trace() -> None:
-    with pytest.raises(ValueError, match=r"line 3: found 'Analyze events for all VMs, all VCPUs:'; expected an event"):
+    with pytest.raises(ValueError, match=r"line 5: found 'VM-EXIT .*; expected an event.*not a table"):
         read_kvm_trace(RECORDED / REPORTS[0])
     with pytest.raises(
         ValueError, match=r"line 13: found '.*hrtimer_start.*; expected a perf kvm stat table, not a trace"

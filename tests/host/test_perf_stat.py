@@ -53,6 +53,7 @@ def test_a_recorded_report_is_read_to_the_digit(report: pd.DataFrame) -> None:
         "total_time_us": 9366.05,
         "lost_events": 0,
         "title": "Analyze events for all VMs, all VCPUs:",
+        "notes": [],
     }
 
 
@@ -195,7 +196,7 @@ def test_tables_of_a_commit_message() -> None:
     before, after = (read_perf_kvm_stat(COMMIT, table=which) for which in (0, 1))
     assert row_of(before, "EXTERNAL_INTERRUPT").tolist() == [42916, 49.43, 39.30, 0.47, 106.09, 0.71, 1.09]
     assert row_of(after, "EXTERNAL_INTERRUPT").tolist() == [6871, 9.29, 2.96, 0.44, 57.88, 0.72, 4.02]
-    assert set(before.attrs.values()) == {None}
+    assert {value for key, value in before.attrs.items() if key != "notes"} == {None}
 
 
 def test_several_tables_are_refused_unless_one_is_picked() -> None:
@@ -255,6 +256,37 @@ def test_ways_to_space_a_row(row: str) -> None:
     assert len(table) == 1
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{HEADER.removesuffix(' Time Avg time')}\nTime Avg time\n{ROW}\n",
+        f"> {HEADER}\n> {ROW.removesuffix(' 4.30us ( +- 0.44% )')}\n4.30us ( +- 0.44% )\n",
+        f"{HEADER}\nEXTERNAL_INTERRUPT\n{ROW.removeprefix('EXTERNAL_INTERRUPT ')}\n",
+        f"{HEADER}\n{ROW}\n\nTotal Samples:1003, Total events handled\ntime:4312.90us.\n",
+        f"{HEADER}\n{ROW[:-10]}\n{ROW[-10:]}\n",
+    ],
+)
+def test_wrapped_lines_are_joined_and_it_is_said(text: str) -> None:
+    table = read_perf_kvm_stat(text)
+    assert row_of(table, "EXTERNAL_INTERRUPT").tolist() == [1003, 49.88, 35.31, 2.58, 12.40, 4.30, 0.44]
+    assert "oined: 1 wrapped line" in table.attrs["notes"][0]
+
+
+def test_a_name_that_was_cut_is_refused_as_wrapped() -> None:
+    with pytest.raises(ValueError, match=r"line 2: found 'EXTERNAL_INTER'; expected a row.*not wrapped"):
+        read_perf_kvm_stat(f"{HEADER}\nEXTERNAL_INTER\n{ROW.removeprefix('EXTERNAL_INTER')}\n")
+
+
+def test_rows_that_are_left_out_are_said() -> None:
+    totals = "\nTotal Samples:4012, Total events handled time:12215.00us.\n"
+    for dots in ("[..]\n", ""):
+        table = read_perf_kvm_stat(f"{HEADER}\n{ROW}\n{dots}{totals}")
+        assert table.attrs["notes"] == ["Rows with 3,009 of 4,012 samples and 64.7 % of the time are not listed."]
+    assert read_perf_kvm_stat(f"{HEADER}\n{ROW}\n[snip]\n").attrs["notes"] == [
+        "Dots stand between its rows: some were left out."
+    ]
+
+
 def test_names_may_hold_blanks_and_brackets() -> None:
     # Made up after the longer names of other architectures.
     table = read_perf_kvm_stat(f"{HEADER}\n{ROW.replace('EXTERNAL_INTERRUPT', 'DIAG (0x500) 7 call 1.00%')}")
@@ -312,7 +344,6 @@ def test_prose_with_numbers_is_not_a_table() -> None:
             r"line 2: found 'EXTERNAL_INTERRUPT 1003 49.88%.*\.\.\.'; expected a header.*above the first row",
         ),
         (f"{HEADER}\n", r"line 1: found 'VM-EXIT'; expected rows below"),
-        (f"{HEADER.removesuffix(' Time Avg time')}\nTime Avg time\n{ROW}", r"line 1: found .*; expected a header"),
         (HEADER.removeprefix("VM-EXIT ") + f"\n{ROW}", r"line 1: found .*; expected a header"),
         (f"{HEADER}\n{ROW}\n{ROW}", r"line 3: found .*; expected each name once"),
         (f"{HEADER}\n{ROW}\nSigned-off-by: x", r"line 3: found 'Signed-off-by: x'; expected a row"),

@@ -2,6 +2,7 @@
 
 * The table of ``perf kvm stat report`` and ``perf kvm stat live`` (`read_perf_kvm_stat`, `write_perf_kvm_stat`).
 * Listings of kvm and hrtimer events (`read_kvm_trace`): tracefs, ``perf script``, ``trace-cmd report``.
+* The counts of kvm_stat (`read_kvm_stat`): its screen, log and batch.
 * Measured latencies (`read_latencies`, `read_latency_histogram`): cyclictest, rtla, kvm-unit-tests'
   tscdeadline_latency; and what an operation costs (`read_unit_test_vmexit`): kvm-unit-tests' vmexit.
 * Any of these (`sniff`, `read_any`).
@@ -12,6 +13,7 @@ Input is read line by line, a line and a table have a greatest size, and nothing
 """
 
 from kvmlab.host.formats.events import read_kvm_trace
+from kvmlab.host.formats.kvm_stat import read_kvm_stat
 from kvmlab.host.formats.latencies import read_latencies, read_latency_histogram
 from kvmlab.host.formats.perf_stat import read_perf_kvm_stat, write_perf_kvm_stat
 from kvmlab.host.formats.sniff import read_any, sniff
@@ -20,6 +22,7 @@ from kvmlab.results.chrome_trace import write_chrome_trace
 
 __all__ = [
     "read_any",
+    "read_kvm_stat",
     "read_kvm_trace",
     "read_latencies",
     "read_latency_histogram",

@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kvmlab.host.formats.lines import Source, open_source
+from kvmlab.host.formats.lines import OR_WRAPPED, Lines, Source, open_source
 from kvmlab.host.formats.messages import is_event_line
 from kvmlab.results.perf_text import DEFAULT_HEADING, PERF_COLUMNS, perf_text
 
@@ -32,12 +32,12 @@ _LOST = re.compile(rf"Lost events:\s*({_COUNT})")
 _HEADING = re.compile(r"Analyze events for .*:")
 # A count, a share and another number: enough to know a row even where it is cut off, and rare in prose.
 _LIKE_A_ROW = re.compile(rf"\s[0-9]+\s+{_DECIMAL}\s?%\s+[0-9]")
-_QUOTED = re.compile(r"(?:>[ \t]?)+")
 # What may stand between rows: the dots of a mail that leaves some out, and perf's warning about a code without a name,
 # where stderr was captured too.
-_BETWEEN_ROWS = re.compile(r"\[?\s?\.{2,3}\s?\]?|\[snip\]|unknown kvm exit code:.*")
+_DOTS = re.compile(r"\[?\s?(?:\.{2,}|…)\s?\]?|[\[<]snip[\]>]")
+_WARNING = re.compile(r"unknown kvm exit code:.*")
 
-_A_ROW = "a row: name, Samples, Samples%, Time%, times in us, ( +- x% )"
+_A_ROW = f"a row: name, Samples, Samples%, Time%, times in us, ( +- x% ), {OR_WRAPPED}"
 _A_HEADER = "a header: VM-EXIT (or another title), Samples, Samples%, Time%, Min Time, Max Time, Avg time"
 
 
@@ -129,6 +129,18 @@ class _PerfTable:
     total_samples: int | None = None
     total_time_us: float | None = None
     lost_events: int | None = None
+    left_out: bool = False
+    """There are dots between its rows."""
+
+    def gaps(self) -> list[str]:
+        """Return what its rows leave out of its totals, in a sentence or none."""
+        missing = (self.total_samples or 0) - self.samples()
+        dots = "Dots stand between its rows: some were left out." if self.left_out else ""
+        if missing <= 0:
+            return [dots] if dots else []
+        listed = sum(values["Time%"] for _, values in self.rows)
+        time = "" if math.isnan(listed) else f" and {max(0.0, 100 - listed):.1f} % of the time"
+        return [f"Rows with {missing:,} of {self.total_samples:,} samples{time} are not listed."]
 
     def samples(self) -> int:
         """Return the samples of all rows."""
@@ -142,8 +154,8 @@ def read_perf_kvm_stat(text_or_path: str | os.PathLike[str], *, table: int | Non
     - `table`: picks one of several tables, counted from 0 (-1 is the last, as in a capture of ``live``).
 
     The table may stand in a mail or a commit message: lines of prose around it, blanks squeezed, ``> `` before each
-    line, totals missing. Accepted are all generations of builtin-kvm.c: without Min and Max (2012 to 2013), with a
-    name width of 20 or of 40, and the columns of the browser of recent perf, in ns.
+    line, rows that are wrapped, totals missing. Accepted are all generations of builtin-kvm.c: without Min and Max
+    (2012 to 2013), with a name width of 20 or of 40, and the columns of the browser of recent perf, in ns.
 
     Returns one row per exit. The index carries the table's own title (``VM-EXIT``, ``MMIO Access``, ``IO Port Access``,
     ``MSR Access``). A column the table does not have is NaN. Columns:
@@ -154,7 +166,8 @@ def read_perf_kvm_stat(text_or_path: str | os.PathLike[str], *, table: int | Non
     - ``+-%``: relative standard error of the mean, in percent.
 
     ``attrs``: ``total_samples``, ``total_time_us``, ``title`` (the line ``Analyze events for ...``), each None where
-    the text lacks it; ``lost_events``, 0 where the totals stand without that line, None where neither does.
+    the text lacks it; ``lost_events``, 0 where the totals stand without that line, None where neither does; ``notes``,
+    sentences on what was taken off the lines, and on rows that were left out.
 
     Raises ValueError for text that holds no table, a row that is cut off or of another kind, rows that add up to more
     than the total, several tables and no `table`, a listing of trace events, a binary file, a folder; with the line
@@ -163,12 +176,14 @@ def read_perf_kvm_stat(text_or_path: str | os.PathLike[str], *, table: int | Non
     Example: `kl.read_perf_kvm_stat("report.txt").loc["MSR_WRITE", "Avg time"]`
     """
     with closing(open_source(text_or_path)) as source:
-        return _perf_frame(_picked(source, _perf_tables(source), table))
+        picked = _picked(source, _perf_tables(source), table)
+    frame = _perf_frame(picked)
+    frame.attrs["notes"] = [note for note in (source.log.sentence(), *picked.gaps()) if note]
+    return frame
 
 
 def is_perf_line(text: str) -> bool:
     """Return True if a line heads a table of perf kvm stat."""
-    text = _unquoted(text)
     return bool(_HEADING.fullmatch(text)) or any(words in " ".join(text.split()) for words in _HEADER_WORDS)
 
 
@@ -179,13 +194,15 @@ def _perf_tables(source: Source) -> list[_PerfTable]:
     heading: str | None = None
     first: tuple[int, str] | None = None
     in_rows = False
-    for number, line in source.lines():
-        text = _unquoted(line)
+    lines = Lines(source, _begins)
+    for number, line in lines:
+        text = line.strip()
         if not text:
             # Blank lines stand between the header and the first row, and after the last.
             in_rows = in_rows and not tables[-1].rows
             continue
         first = first or (number, text)
+        text = _joined(lines, number, text, tables[-1].layout if in_rows else None)
         if header := _read_header(text):
             tables.append(_PerfTable(number, header[0], header[1], heading))
             heading, in_rows = None, True
@@ -200,7 +217,10 @@ def _perf_tables(source: Source) -> list[_PerfTable]:
             raise source.refuse(number, text, "a perf kvm stat table, not a trace (read_kvm_trace reads those)")
         elif any(words in " ".join(text.split()) for words in _HEADER_WORDS):
             raise source.refuse(number, text, _A_HEADER)
-        elif (in_rows or _LIKE_A_ROW.search(text)) and not _BETWEEN_ROWS.fullmatch(text):
+        elif _DOTS.fullmatch(text):
+            if tables:
+                tables[-1].left_out = True
+        elif (in_rows or _LIKE_A_ROW.search(text)) and not _WARNING.fullmatch(text):
             _add_row(source, number, text, tables)
             rows += 1
         if rows > MAX_ROWS or len(tables) > MAX_TABLES:
@@ -213,10 +233,28 @@ def _perf_tables(source: Source) -> list[_PerfTable]:
     return tables
 
 
-def _unquoted(line: str) -> str:
-    """Return the line without the quote marks of a mail, and without blanks at its ends."""
-    mark = _QUOTED.match(line)
-    return (line[mark.end() :] if mark else line).strip()
+def _begins(line: str) -> bool:
+    """Return True if a line of a mail begins something, and does not end a row or a header."""
+    text = line.strip()
+    starts = ("Total Samples", "Lost events", "Analyze events")
+    return text.startswith(starts) or bool(_DOTS.fullmatch(text) or _WARNING.fullmatch(text)) or is_perf_line(text)
+
+
+def _read_totals(text: str) -> tuple[str, ...] | None:
+    """Return the numbers of the line of totals, None where it is not whole."""
+    found = _TOTALS.fullmatch(text)
+    return found.groups() if found else None
+
+
+def _joined(lines: Lines, number: int, text: str, layout: _Layout | None) -> str:
+    """Return a header, a row or the totals, joined where a mail program wrapped them; any other line as it is."""
+    if text.startswith("Total Samples"):
+        return lines.joined(number, text, _read_totals)
+    if any(words in " ".join(text.split()) for words in _HEADER_WORDS):
+        return lines.joined(number, text, _read_header)
+    if layout is None or _begins(text):
+        return text
+    return lines.joined(number, text, lambda whole: _read_row(whole, layout))
 
 
 def _read_header(text: str) -> tuple[str, _Layout] | None:
