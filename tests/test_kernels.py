@@ -43,6 +43,7 @@ COURSE = {
     "v5.15+rev2": policy.rev2,
     "v5.18": policy.rev3,
     "v6.18": policy.rev3,
+    "v7.1": policy.rev3,
 }
 
 
@@ -69,7 +70,7 @@ def test_machinery_follows_from_the_release(version):
     assert kernel.policy is policy.rev1
 
 
-def test_the_six_kernels_of_the_course():
+def test_the_seven_kernels_of_the_course():
     assert {name: kernel.policy for name, kernel in kl.KERNELS.items()} == COURSE
     for name, kernel in kl.KERNELS.items():
         assert kernel.name == name
@@ -111,7 +112,7 @@ def test_the_counter_of_a_run_lacks_what_its_kernel_does_not_count():
 
 @pytest.mark.parametrize(
     ("text", "parsed"),
-    [("v5.2", (5, 2)), ("5.13", (5, 13)), ("6.1.176", (6, 1)), ("v5.15+rev2", (5, 15)), ("v6.18", (6, 18))],
+    [("v5.2", (5, 2)), ("5.13", (5, 13)), ("6.1.176", (6, 1)), ("v5.15+rev2", (5, 15)), ("v6.18", (6, 18)), ("v7.1", (7, 1))],
 )
 def test_a_release_is_major_and_minor(text, parsed):
     assert kernels.parse_release(text) == parsed
