@@ -112,7 +112,7 @@ def test_the_counter_of_a_run_lacks_what_its_kernel_does_not_count():
 
 @pytest.mark.parametrize(
     ("text", "parsed"),
-    [("v5.2", (5, 2)), ("5.13", (5, 13)), ("6.1.176", (6, 1)), ("v5.15+rev2", (5, 15)), ("v6.18", (6, 18)), ("v7.1", (7, 1))],
+    [("v5.2", (5, 2)), ("v7.1", (7, 1)), ("6.1.176", (6, 1)), ("v5.15+rev2", (5, 15)), ("v6.18", (6, 18))],
 )
 def test_a_release_is_major_and_minor(text, parsed):
     assert kernels.parse_release(text) == parsed

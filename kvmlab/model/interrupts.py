@@ -5,6 +5,7 @@ from __future__ import annotations
 from kvmlab.model.draws import cost
 from kvmlab.model.guest_os import take_interrupt
 from kvmlab.model.hrtimer import __remove_hrtimer, first_expiry, hrtimer_force_reprogram, hrtimer_forward
+from kvmlab.model.kvm_main import on_fastpath
 from kvmlab.model.lapic import apic_timer_fn, kvm_lapic_expired_hv_timer
 from kvmlab.model.names import NONE, Cost, Exit, Lane, Owner, State, Trace
 from kvmlab.model.records import Machine
@@ -41,9 +42,15 @@ def run_hrtimer(m: Machine, cpu: int, timer: int, interrupted: int, now: int) ->
 
 
 def hrtimer_interrupt(m: Machine, cpu: int, now: int) -> None:
-    """Run all callbacks that are due, as the CPU's event timer fires (hrtimer.c). A vCPU in guest mode exits first."""
+    """Run all callbacks that are due, as the CPU's event timer fires (hrtimer.c). A vCPU in guest mode exits first.
+
+    A fast path is gone with interrupts off: the interrupt waits, and takes the vCPU out as soon as it is back in.
+    """
     pcpu = m.pcpus[cpu]
     resident = pcpu.vcpu
+    if resident != NONE and on_fastpath(m, resident):
+        schedule(m, Lane.PCPU, cpu, scheduled(m, Lane.VCPU, resident))
+        return
     interrupted = NONE
     t = now
     if resident != NONE and m.vcpus[resident].state == State.GUEST:

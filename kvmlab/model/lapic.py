@@ -10,7 +10,7 @@ from __future__ import annotations
 from kvmlab.kernels import AdvanceRule
 from kvmlab.model.draws import cost
 from kvmlab.model.hrtimer import enqueue_hrtimer, hrtimer_cancel, hrtimer_start
-from kvmlab.model.kvm_main import kvm_vcpu_kick
+from kvmlab.model.kvm_main import kvm_vcpu_kick, on_fastpath
 from kvmlab.model.names import NEVER, Cost, Lane, Place, State, TimerMode, Trace
 from kvmlab.model.records import Machine
 from kvmlab.model.schedule import schedule, trace_step
@@ -39,8 +39,12 @@ def kvm_can_use_hv_timer(m: Machine, v: int) -> bool:
 
 
 def kvm_use_posted_timer_interrupt(m: Machine, v: int) -> bool:
-    """Return True if an expiry is posted, asked when it comes: posting is allowed, and the vCPU is in guest mode."""
-    return m.vcpus[v].state == State.GUEST and kvm_can_post_timer_interrupt(m, v)
+    """Return True if an expiry is posted, asked when it comes: posting is allowed, and vcpu->mode is IN_GUEST_MODE.
+
+    So it is on the fast path, too: what is posted then, the vCPU takes as it enters again.
+    """
+    in_guest_mode = m.vcpus[v].state == State.GUEST or on_fastpath(m, v)
+    return in_guest_mode and kvm_can_post_timer_interrupt(m, v)
 
 
 def adjust_lapic_timer_advance(m: Machine, v: int, late_ns: int) -> None:
@@ -322,9 +326,9 @@ def place_of_hrtimer(m: Machine, v: int, cpu: int, interrupted: int) -> int:
     """
     if interrupted == v:
         return Place.OWN
-    if m.vcpus[v].state != State.GUEST:
-        return Place.NOT_IN_GUEST
-    return Place.POSTED if kvm_can_post_timer_interrupt(m, v) else Place.KICKED
+    if kvm_use_posted_timer_interrupt(m, v):
+        return Place.POSTED
+    return Place.KICKED if m.vcpus[v].state == State.GUEST else Place.NOT_IN_GUEST
 
 
 def apic_timer_fn(m: Machine, v: int, cpu: int, interrupted: int, now: int) -> int:

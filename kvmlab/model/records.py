@@ -480,7 +480,7 @@ class Vcpu:
     exit_reason: Flag
     """`Exit`, or NO_EXIT before the first. Written by `kvm_exit`."""
     exit_fast: Flag
-    """The exit under way takes the fast path. Written by `kvm_exit`; cleared by `write_timer` if the path ends."""
+    """The exit under way takes the fast path. Written by `kvm_exit`; cleared by `leave_fastpath`."""
     halting: Flag
     """The guest has executed HLT, and the host has not let it go on yet. Set by `waits`, cleared by `vcpu_unblock`,
     `vcpu_enter_guest`."""

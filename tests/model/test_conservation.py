@@ -9,7 +9,6 @@ from kvmlab.model.names import EXITS, Place
 from tests.model.observed import exit_counts, places
 from tests.strategies import COSTS, few, scenarios
 
-
 WANDERS_AND_WAKES = kl.Scenario(
     kl.Host(pcpus=2, isolated=(0,)),
     kl.Guest(
@@ -23,9 +22,7 @@ WANDERS_AND_WAKES = kl.Scenario(
 """Each block ends with arming again; twice that finds a deadline past whose hrtimer is still queued."""
 CATCHES_UP = kl.Scenario(
     kl.Host(pcpus=2, isolated=(0,), min_timer_period_us=0),
-    kl.Guest(
-        pcpus=(0, 1), moves_every_ms=0.05, workload=kl.Workload(tick_hz=0, timer_us=10, timer_mode="periodic")
-    ),
+    kl.Guest(pcpus=(0, 1), moves_every_ms=0.05, workload=kl.Workload(tick_hz=0, timer_us=10, timer_mode="periodic")),
     kernel="v5.13",
     duration_s=0.1,
 )

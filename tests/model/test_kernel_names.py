@@ -27,7 +27,7 @@ ORDER = {
         vmx_set_hv_timer vmx_sched_in
     """,
     kvm_main: "kvm_vcpu_wake_up kvm_vcpu_kick",
-    vcpu: "kvm_arch_vcpu_load vcpu_enter_guest vcpu_block",
+    vcpu: "kvm_vcpu_exit_request kvm_arch_vcpu_load vcpu_enter_guest vcpu_block",
     hrtimer: """
         housekeeping_any_cpu get_nohz_timer_target idle_cpu
         switch_hrtimer_base hrtimer_force_reprogram hrtimer_forward enqueue_hrtimer __remove_hrtimer remove_hrtimer
