@@ -79,6 +79,10 @@ def vcpu_enter_guest(m: Machine, v: int, now: int) -> None:
     if vcpu.req_migrate_timer:
         vcpu.req_migrate_timer = 0
         kvm_migrate_apic_timer(m, v, now)
+    if vcpu.search_ns > 0:
+        schedule(m, Lane.VCPU, v, now + vcpu.search_ns)
+        vcpu.search_ns = 0
+        return
     kvm_inject_apic_timer_irqs(m, v, now)
     if vcpu.halting and not vcpu.irr and not vcpu.device_irr:
         vcpu_block(m, v, now)
@@ -100,6 +104,7 @@ def vcpu_block(m: Machine, v: int, now: int) -> None:
     trace_step(m, now, vcpu.pcpu, v, Trace.BLOCK, 0)
     kvm_lapic_switch_to_sw_timer(m, v, now)
     vcpu.state = State.BLOCKED
+    vcpu.search_ns = 0  # a little later asleep, no later awake
     vcpu.blocked_at = now
     schedule(m, Lane.VCPU, v, NEVER)
     if vcpu.pending or vcpu.irr:
