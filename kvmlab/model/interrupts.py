@@ -15,6 +15,8 @@ from kvmlab.model.vmexit import handles_exit, kvm_exit
 
 HRTIMER_RETRIES = 3
 """How often hrtimer_interrupt() looks again for timers that came due meanwhile, before it gives the CPU back."""
+HANG_MAX_NS = 100_000_000
+"""How long hrtimer_interrupt() gives the CPU back at most (hrtimer.c, 5.2.1 to 7.1.3)."""
 
 
 def run_hrtimer(m: Machine, cpu: int, timer: int, interrupted: int, now: int) -> int:
@@ -74,7 +76,8 @@ def hrtimer_interrupt(m: Machine, cpu: int, now: int) -> None:
     if resident != NONE and handles_exit(m, resident):
         schedule(m, Lane.VCPU, resident, scheduled(m, Lane.VCPU, resident) + t - started)
     if first <= t:
-        pcpu.irq_until = t + (t - started)  # "interrupt took too long": as long again for everything else
+        # "hrtimer: interrupt took ... ns": as long again for everything else, at most HANG_MAX_NS
+        pcpu.irq_until = t + min(t - started, HANG_MAX_NS)
     hrtimer_force_reprogram(m, cpu)
 
 

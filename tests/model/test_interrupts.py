@@ -1,0 +1,28 @@
+"""What interrupts a pCPU: hrtimer_interrupt() when it cannot keep up (hrtimer.c)."""
+
+import pytest
+
+import kvmlab as kl
+from kvmlab.model.hrtimer import enqueue_hrtimer
+from kvmlab.model.interrupts import HANG_MAX_NS, HRTIMER_RETRIES, hrtimer_interrupt
+from tests.model.machines import machine
+from tests.strategies import constant_costs
+
+
+@pytest.mark.parametrize(("step_ns", "pause_ns"), [(1_000, 4_000), (20_000_000, 80_000_000), (50_000_000, HANG_MAX_NS)])
+def test_an_interrupt_that_finds_no_end_gives_the_cpu_back_for_as_long_but_for_100_ms_at_most(step_ns, pause_ns):
+    """Of two timers each is due again while the other is served: two in the first turn, one in each of two more."""
+    m = machine(
+        kl.Host(pcpus=2, isolated=(1,), housekeeping="timers", housekeeping_timer_us=5),
+        kl.Guest(pcpus=(1,)),
+        costs=constant_costs(step_ns),
+    )
+    tick, background = 1, 1 + 2
+    for timer in (tick, background):
+        m.timers[timer].period = 5
+        enqueue_hrtimer(m, timer, 0, 1_000)
+    hrtimer_interrupt(m, 0, 1_000)
+    pcpu = m.pcpus[0]
+    assert pcpu.queue_max == HRTIMER_RETRIES + 1
+    assert pcpu.irq_end == 1_000 + pcpu.queue_max * step_ns
+    assert pcpu.irq_until - pcpu.irq_end == pause_ns
