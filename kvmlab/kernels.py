@@ -61,7 +61,10 @@ class Kernel:
     and periodic timers too: from v5.13 and stable 5.10.38, 5.11.22, 5.12.5 [derived] on (d981dd15498b)."""
     skips_missed_periods: bool
     """A periodic timer whose next deadline is past already is due now, and does not catch up with what it missed: from
-    v6.19 [derived] and stable 6.12.64 on (read in 7.1.3; other stable kernels of 2026 took it too)."""
+    v6.19 [derived] and stable 6.12.64 on (18ab3fc8e880, read in 7.1.3; other stable kernels of 2026 took it too)."""
+    searches_all_cpus: bool
+    """get_nohz_timer_target() looks at every CPU of each scheduler domain, not at housekeeping CPUs alone: up to v5.5
+    (e938b9c94164; sched/core.c)."""
     nearest_any_cpu: bool
     """housekeeping_any_cpu() looks for the nearest NUMA node first: from v5.4 on (e0e8d4911ed2; isolation.c)."""
     halt_poll_ns_shrink: int
@@ -124,6 +127,7 @@ def release(version: str, rule: Policy, name: str | None = None) -> Kernel:
         tunes_before_wait=at >= (5, 13),
         hv_expiry_waits=has_patch(version, (5, 13), {(5, 10): 38, (5, 11): 22, (5, 12): 5}),
         skips_missed_periods=has_patch(version, (6, 19), {(6, 12): 64}),
+        searches_all_cpus=at < (5, 6),
         nearest_any_cpu=at >= (5, 4),
         halt_poll_ns_shrink=0 if at < (6, 11) else 2,
         counts_fastpath_exits=has_patch(version, (6, 4), {(5, 15): 116, (6, 1): 33, (6, 3): 7}),
@@ -139,9 +143,10 @@ KERNELS: dict[str, Kernel] = {
         release("v5.15", policy.rev2, name="v5.15+rev2"),
         release("v5.18", policy.rev3),
         release("v6.18", policy.rev3),
+        release("v7.1", policy.rev3),
     )
 }
-"""The six kernels of the course. Rev 3 is in upstream v5.18 (and stable kernels), not in v5.17."""
+"""The seven kernels of the course. Rev 3 is in upstream v5.18 (and stable kernels), not in v5.17."""
 
 
 def find(kernel: str | Kernel) -> Kernel:

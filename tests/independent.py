@@ -13,7 +13,7 @@ import simpy
 from kvmlab.engine import execute
 
 NEVER = 1 << 60
-RELEASE = {"v5.2": 5.02, "v5.3": 5.03, "v5.13": 5.13, "v5.15+rev2": 5.15, "v5.18": 5.18, "v6.18": 6.18}
+RELEASE = {"v5.2": 5.02, "v5.3": 5.03, "v5.13": 5.13, "v5.15+rev2": 5.15, "v5.18": 5.18, "v6.18": 6.18, "v7.1": 7.01}
 
 
 class Cpu:

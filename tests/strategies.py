@@ -41,12 +41,12 @@ COSTS = [Costs.default(), Costs.zero(), constant_costs(), constant_costs(1), con
 
 
 def all_kernels() -> list[kl.Kernel]:
-    """Return the six kernels, and each policy in each kernel's machinery."""
+    """Return the seven kernels, and each policy in each kernel's machinery."""
     mixed = [
         kernel.with_policy(f"{kernel.name} {name}", rule)
         for kernel, (name, rule) in itertools.product(kl.KERNELS.values(), policy.POLICIES.items())
     ]
-    others = [("v5.8", policy.rev1), ("v5.10", policy.rev3), ("v7.1", policy.rev3)]
+    others = [("v5.8", policy.rev1), ("v5.10", policy.rev3)]
     return [*kl.KERNELS.values(), *mixed, *(kernels.release(version, rule) for version, rule in others)]
 
 

@@ -170,6 +170,9 @@ def test_apic_timer_virtualization_would_be_a_fourth_line() -> None:
         ("count-fast-exits", "v6.4"),
         ("halt-poll-shrink", "v6.11"),
         ("hlt-fastpath", "v6.12"),
+        ("late-periodic", "v6.19"),
+        ("prefer-local", "v7.1"),
+        ("deferred-rearm", "v7.1"),
         ("hv-cap", "v7.3"),
     ],
 )

@@ -9,32 +9,35 @@ from kvmlab import kernels, policy
 from kvmlab.scenario.variants import variant
 
 # pinned hrtimers, arm fast path, expiry fast path, re-arm after every block, advance rule, tuned before the wait,
-# waits for one-shot and periodic timers too, skips missed periods, nearest housekeeping CPU, kvm.halt_poll_ns_shrink
+# waits for one-shot and periodic timers too, skips missed periods, searches all CPUs, nearest housekeeping CPU,
+# kvm.halt_poll_ns_shrink
 MACHINERY = {
-    "v5.2": (True, 0, False, True, 0, False, False, False, False, 0),
-    "v5.2.1": (True, 0, False, True, 0, False, False, False, False, 0),
-    "v5.3": (False, 0, False, True, 1, False, False, False, False, 0),
-    "v5.4": (False, 0, False, True, 1, False, False, False, True, 0),
-    "v5.7": (False, 0, False, True, 1, False, False, False, True, 0),
-    "v5.8": (False, 1, True, True, 2, False, False, False, True, 0),
-    "5.10.37": (False, 1, True, True, 2, False, False, False, True, 0),
-    "5.10.262": (False, 1, True, True, 2, False, True, False, True, 0),
-    "5.11.22": (False, 1, True, True, 2, False, True, False, True, 0),
-    "v5.12": (False, 1, True, True, 2, False, False, False, True, 0),
-    "v5.13": (False, 1, True, True, 2, True, True, False, True, 0),
-    "v5.15": (False, 1, True, True, 2, True, True, False, True, 0),
-    "v5.16": (False, 1, True, True, 2, True, True, False, True, 0),
-    "v5.17": (False, 1, True, False, 2, True, True, False, True, 0),
-    "v5.18": (False, 1, True, False, 2, True, True, False, True, 0),
-    "6.1.176": (False, 1, True, False, 2, True, True, False, True, 0),
-    "v6.10": (False, 1, True, False, 2, True, True, False, True, 0),
-    "v6.11": (False, 1, True, False, 2, True, True, False, True, 2),
-    "6.12.63": (False, 1, True, False, 2, True, True, False, True, 2),
-    "6.12.64": (False, 1, True, False, 2, True, True, True, True, 2),
-    "v6.17": (False, 1, True, False, 2, True, True, False, True, 2),
-    "v6.18": (False, 2, True, False, 2, True, True, False, True, 2),
-    "v6.19": (False, 2, True, False, 2, True, True, True, True, 2),
-    "v7.1": (False, 2, True, False, 2, True, True, True, True, 2),
+    "v5.2": (True, 0, False, True, 0, False, False, False, True, False, 0),
+    "v5.2.1": (True, 0, False, True, 0, False, False, False, True, False, 0),
+    "v5.3": (False, 0, False, True, 1, False, False, False, True, False, 0),
+    "v5.4": (False, 0, False, True, 1, False, False, False, True, True, 0),
+    "v5.5": (False, 0, False, True, 1, False, False, False, True, True, 0),
+    "v5.6": (False, 0, False, True, 1, False, False, False, False, True, 0),
+    "v5.7": (False, 0, False, True, 1, False, False, False, False, True, 0),
+    "v5.8": (False, 1, True, True, 2, False, False, False, False, True, 0),
+    "5.10.37": (False, 1, True, True, 2, False, False, False, False, True, 0),
+    "5.10.262": (False, 1, True, True, 2, False, True, False, False, True, 0),
+    "5.11.22": (False, 1, True, True, 2, False, True, False, False, True, 0),
+    "v5.12": (False, 1, True, True, 2, False, False, False, False, True, 0),
+    "v5.13": (False, 1, True, True, 2, True, True, False, False, True, 0),
+    "v5.15": (False, 1, True, True, 2, True, True, False, False, True, 0),
+    "v5.16": (False, 1, True, True, 2, True, True, False, False, True, 0),
+    "v5.17": (False, 1, True, False, 2, True, True, False, False, True, 0),
+    "v5.18": (False, 1, True, False, 2, True, True, False, False, True, 0),
+    "6.1.176": (False, 1, True, False, 2, True, True, False, False, True, 0),
+    "v6.10": (False, 1, True, False, 2, True, True, False, False, True, 0),
+    "v6.11": (False, 1, True, False, 2, True, True, False, False, True, 2),
+    "6.12.63": (False, 1, True, False, 2, True, True, False, False, True, 2),
+    "6.12.64": (False, 1, True, False, 2, True, True, True, False, True, 2),
+    "v6.17": (False, 1, True, False, 2, True, True, False, False, True, 2),
+    "v6.18": (False, 2, True, False, 2, True, True, False, False, True, 2),
+    "v6.19": (False, 2, True, False, 2, True, True, True, False, True, 2),
+    "v7.1": (False, 2, True, False, 2, True, True, True, False, True, 2),
 }
 COURSE = {
     "v5.2": policy.before,
@@ -43,6 +46,7 @@ COURSE = {
     "v5.15+rev2": policy.rev2,
     "v5.18": policy.rev3,
     "v6.18": policy.rev3,
+    "v7.1": policy.rev3,
 }
 
 
@@ -56,6 +60,7 @@ def machinery(kernel):
         kernel.tunes_before_wait,
         kernel.hv_expiry_waits,
         kernel.skips_missed_periods,
+        kernel.searches_all_cpus,
         kernel.nearest_any_cpu,
         kernel.halt_poll_ns_shrink,
     )
@@ -69,7 +74,7 @@ def test_machinery_follows_from_the_release(version):
     assert kernel.policy is policy.rev1
 
 
-def test_the_six_kernels_of_the_course():
+def test_the_seven_kernels_of_the_course():
     assert {name: kernel.policy for name, kernel in kl.KERNELS.items()} == COURSE
     for name, kernel in kl.KERNELS.items():
         assert kernel.name == name
@@ -111,7 +116,7 @@ def test_the_counter_of_a_run_lacks_what_its_kernel_does_not_count():
 
 @pytest.mark.parametrize(
     ("text", "parsed"),
-    [("v5.2", (5, 2)), ("5.13", (5, 13)), ("6.1.176", (6, 1)), ("v5.15+rev2", (5, 15)), ("v6.18", (6, 18))],
+    [("v5.2", (5, 2)), ("v7.1", (7, 1)), ("6.1.176", (6, 1)), ("v5.15+rev2", (5, 15)), ("v6.18", (6, 18))],
 )
 def test_a_release_is_major_and_minor(text, parsed):
     assert kernels.parse_release(text) == parsed

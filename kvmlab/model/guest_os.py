@@ -62,10 +62,6 @@ def write_timer(m: Machine, v: int, deadline: int, now: int) -> None:
     if deadline != NEVER and vcpu.timer_mode != TimerMode.TSC_DEADLINE:
         deadline = start + initial_count(m, v, deadline, now)
     start_apic_timer(m, v, deadline, start)
-    if vcpu.exit_fast and vcpu.pending:
-        # Due at once, and without APICv that is a request to the vCPU: the fast path ends, and the long way is gone.
-        vcpu.exit_fast = 0
-        schedule(m, Lane.VCPU, v, start + cost(m, v, Cost.MSR_WRITE))
 
 
 def record_latency(m: Machine, v: int, ns: int) -> None:

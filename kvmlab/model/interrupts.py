@@ -5,6 +5,7 @@ from __future__ import annotations
 from kvmlab.model.draws import cost
 from kvmlab.model.guest_os import take_interrupt
 from kvmlab.model.hrtimer import __remove_hrtimer, first_expiry, hrtimer_force_reprogram, hrtimer_forward
+from kvmlab.model.kvm_main import on_fastpath
 from kvmlab.model.lapic import apic_timer_fn, kvm_lapic_expired_hv_timer
 from kvmlab.model.names import NONE, Cost, Exit, Lane, Owner, State, Trace
 from kvmlab.model.records import Machine
@@ -14,6 +15,8 @@ from kvmlab.model.vmexit import handles_exit, kvm_exit
 
 HRTIMER_RETRIES = 3
 """How often hrtimer_interrupt() looks again for timers that came due meanwhile, before it gives the CPU back."""
+HANG_MAX_NS = 100_000_000
+"""How long hrtimer_interrupt() gives the CPU back at most (hrtimer.c, 5.2.1 to 7.1.3)."""
 
 
 def run_hrtimer(m: Machine, cpu: int, timer: int, interrupted: int, now: int) -> int:
@@ -41,9 +44,15 @@ def run_hrtimer(m: Machine, cpu: int, timer: int, interrupted: int, now: int) ->
 
 
 def hrtimer_interrupt(m: Machine, cpu: int, now: int) -> None:
-    """Run all callbacks that are due, as the CPU's event timer fires (hrtimer.c). A vCPU in guest mode exits first."""
+    """Run all callbacks that are due, as the CPU's event timer fires (hrtimer.c). A vCPU in guest mode exits first.
+
+    A fast path is gone with interrupts off: the interrupt waits, and takes the vCPU out as soon as it is back in.
+    """
     pcpu = m.pcpus[cpu]
     resident = pcpu.vcpu
+    if resident != NONE and on_fastpath(m, resident):
+        schedule(m, Lane.PCPU, cpu, scheduled(m, Lane.VCPU, resident))
+        return
     interrupted = NONE
     t = now
     if resident != NONE and m.vcpus[resident].state == State.GUEST:
@@ -67,7 +76,8 @@ def hrtimer_interrupt(m: Machine, cpu: int, now: int) -> None:
     if resident != NONE and handles_exit(m, resident):
         schedule(m, Lane.VCPU, resident, scheduled(m, Lane.VCPU, resident) + t - started)
     if first <= t:
-        pcpu.irq_until = t + (t - started)  # "interrupt took too long": as long again for everything else
+        # "hrtimer: interrupt took ... ns": as long again for everything else, at most HANG_MAX_NS
+        pcpu.irq_until = t + min(t - started, HANG_MAX_NS)
     hrtimer_force_reprogram(m, cpu)
 
 

@@ -46,6 +46,16 @@ def kvm_vcpu_wake_up(m: Machine, v: int, now: int) -> None:
     schedule(m, Lane.VCPU, v, now + delay)
 
 
+def on_fastpath(m: Machine, v: int) -> bool:
+    """Return True while the host handles an exit by the fast path. Ours.
+
+    Interrupts are off then, and vcpu->mode is still IN_GUEST_MODE: both change behind the loop of vcpu_enter_guest()
+    that enters the guest again (x86.c, 5.8.18 to 7.1.3). A vCPU that the host has put to sleep meanwhile has left it.
+    """
+    vcpu = m.vcpus[v]
+    return vcpu.state == State.HOST and bool(vcpu.exit_fast) and vcpu.blocked_ns == 0
+
+
 def send_ipi(m: Machine, v: int, time: int) -> None:
     """Let an IPI reach the vCPU's pCPU at `time`, or with the one already on its way if that is earlier. Ours."""
     if time < scheduled(m, Lane.IPI, v):

@@ -10,11 +10,11 @@ from __future__ import annotations
 from kvmlab.kernels import AdvanceRule
 from kvmlab.model.draws import cost
 from kvmlab.model.hrtimer import enqueue_hrtimer, hrtimer_cancel, hrtimer_start
-from kvmlab.model.kvm_main import kvm_vcpu_kick
+from kvmlab.model.kvm_main import kvm_vcpu_kick, on_fastpath
 from kvmlab.model.names import NEVER, Cost, Lane, Place, State, TimerMode, Trace
 from kvmlab.model.records import Machine
 from kvmlab.model.schedule import schedule, trace_step
-from kvmlab.model.vmx import HV_ERANGE, set_irr, vmx_set_hv_timer
+from kvmlab.model.vmx import HV_ERANGE, set_irr, vmx_deliver_posted_interrupt, vmx_set_hv_timer
 from kvmlab.policy import HOUSEKEEPING_BIT
 
 ADVANCE_NS_INIT = 1000
@@ -39,8 +39,12 @@ def kvm_can_use_hv_timer(m: Machine, v: int) -> bool:
 
 
 def kvm_use_posted_timer_interrupt(m: Machine, v: int) -> bool:
-    """Return True if an expiry is posted, asked when it comes: posting is allowed, and the vCPU is in guest mode."""
-    return m.vcpus[v].state == State.GUEST and kvm_can_post_timer_interrupt(m, v)
+    """Return True if an expiry is posted, asked when it comes: posting is allowed, and vcpu->mode is IN_GUEST_MODE.
+
+    So it is on the fast path, too: what is posted then, the vCPU takes as it enters again.
+    """
+    in_guest_mode = m.vcpus[v].state == State.GUEST or on_fastpath(m, v)
+    return in_guest_mode and kvm_can_post_timer_interrupt(m, v)
 
 
 def adjust_lapic_timer_advance(m: Machine, v: int, late_ns: int) -> None:
@@ -118,6 +122,8 @@ def apic_timer_expired(m: Machine, v: int, cpu: int, from_timer_fn: bool, now: i
         return now
     if from_timer_fn and kvm_use_posted_timer_interrupt(m, v):
         posted = kvm_wait_lapic_expire(m, v, cpu, now) + cost(m, v, Cost.POST)
+        if vcpu.posting:
+            vmx_deliver_posted_interrupt(m, v, now)  # a periodic timer that catches up: the one before is posted by now
         vcpu.posting = 1
         vcpu.posting_deadline = vcpu.deadline
         vcpu.posted_by = cpu
@@ -137,24 +143,25 @@ def count_place(m: Machine, v: int, place: int) -> None:
 
 
 def expire_at_once(m: Machine, v: int, now: int) -> None:
-    """Deliver a deadline that has come before its timer could be armed. Ours: apic_timer_expired() and the counting."""
+    """Deliver a deadline that has come before its timer could be armed. Ours: apic_timer_expired() and the counting.
+
+    An hrtimer still queued from before a block (up to v5.16 each block ends with arming again) is taken out. The kernel
+    leaves it to expire once more, if the guest does not write its timer before, and to interrupt for nothing [derived]
+    (start_sw_tscdeadline and start_sw_period, 5.2.1 to 5.15.16).
+    """
     vcpu = m.vcpus[v]
+    hrtimer_cancel(m, v, now)
     trace_step(m, now, vcpu.pcpu, v, Trace.EXPIRED_AT_ONCE, 0)
     count_place(m, v, Place.AT_ARM)
     apic_timer_expired(m, v, vcpu.pcpu, False, now)
 
 
 def start_sw_tscdeadline(m: Machine, v: int, now: int) -> None:
-    """Arm the hrtimer early by the advance; a deadline nearer than that is delivered at once.
-
-    An hrtimer still queued from before a block (up to v5.16 each block ends here) would fire once more, for nothing
-    [derived]; the model takes it out.
-    """
+    """Arm the hrtimer early by the advance; a deadline nearer than that is delivered at once."""
     vcpu = m.vcpus[v]
     if vcpu.deadline - now > vcpu.advance_ns:
         hrtimer_start(m, v, vcpu.deadline - vcpu.advance_ns, vcpu.pcpu, now)
     else:
-        hrtimer_cancel(m, v, now)
         expire_at_once(m, v, now)
 
 
@@ -319,9 +326,9 @@ def place_of_hrtimer(m: Machine, v: int, cpu: int, interrupted: int) -> int:
     """
     if interrupted == v:
         return Place.OWN
-    if m.vcpus[v].state != State.GUEST:
-        return Place.NOT_IN_GUEST
-    return Place.POSTED if kvm_can_post_timer_interrupt(m, v) else Place.KICKED
+    if kvm_use_posted_timer_interrupt(m, v):
+        return Place.POSTED
+    return Place.KICKED if m.vcpus[v].state == State.GUEST else Place.NOT_IN_GUEST
 
 
 def apic_timer_fn(m: Machine, v: int, cpu: int, interrupted: int, now: int) -> int:

@@ -166,22 +166,26 @@ class Cost(IntEnum):
     CSTATE_EXIT = 16
     GUEST_HANDLER = 17
     HALT_POLL_NOTICE = 18
+    SEARCHED_CPU = 19
 
 
 class Stream(IntEnum):
-    """Streams of random numbers beside those of the costs (a cost's stream has the cost's number)."""
+    """Streams of random numbers of a vCPU beside those of the costs (a cost's stream has the cost's number).
 
-    BUSY = len(Cost)
-    IDLE = len(Cost) + 1
-    DEVICE = len(Cost) + 2
-    OTHER = len(Cost) + 3
-    HOST_IRQ = len(Cost) + 4
-    PREEMPT_GAP = len(Cost) + 5
-    PREEMPT = len(Cost) + 6
-    MOVE = len(Cost) + 7
+    The first has the number of SEARCHED_CPU, which only pCPUs draw.
+    """
+
+    BUSY = 19
+    IDLE = 20
+    DEVICE = 21
+    OTHER = 22
+    HOST_IRQ = 23
+    PREEMPT_GAP = 24
+    PREEMPT = 25
+    MOVE = 26
 
 
-STREAMS = len(Cost) + len(Stream)
+STREAMS = Stream.MOVE + 1
 """How many streams each vCPU and each pCPU has."""
 
 

@@ -86,6 +86,7 @@ class Machinery:
     tunes_before_wait: int
     hv_expiry_waits: int
     skips_missed_periods: int
+    searches_all_cpus: int
     nearest_any_cpu: int
     halt_poll_ns_shrink: int
     """kvm.halt_poll_ns_shrink."""
@@ -380,6 +381,9 @@ class Vcpu:
     preempted_for: int
     """How long another task will take the pCPU at the next chance; 0: none. Written by `preempt`, served and cleared by
     `vcpu_enter_guest`."""
+    search_ns: int
+    """How long searches for a target took that its thread has still to spend. Written by `hrtimer_start`; spent and
+    cleared by `vcpu_enter_guest`, cleared by `vcpu_block`."""
     # the guest's program, written by `kvmlab.model.guest_os`
     guest: int
     """The number of its guest. Set up."""
@@ -485,7 +489,7 @@ class Vcpu:
     exit_reason: Flag
     """`Exit`, or NO_EXIT before the first. Written by `kvm_exit`."""
     exit_fast: Flag
-    """The exit under way takes the fast path. Written by `kvm_exit`; cleared by `write_timer` if the path ends."""
+    """The exit under way takes the fast path. Written by `kvm_exit`; cleared by `leave_fastpath`."""
     halting: Flag
     """The guest has executed HLT, and the host has not let it go on yet. Set by `waits`, cleared by `vcpu_unblock`,
     `vcpu_enter_guest`."""

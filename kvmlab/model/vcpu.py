@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from kvmlab.model.draws import cost
 from kvmlab.model.guest_os import guest_resume
-from kvmlab.model.kvm_main import adjust_halt_poll, kvm_vcpu_kick, kvm_vcpu_wake_up
+from kvmlab.model.kvm_main import adjust_halt_poll, kvm_vcpu_kick, kvm_vcpu_wake_up, on_fastpath
 from kvmlab.model.lapic import (
     kvm_inject_apic_timer_irqs,
     kvm_lapic_restart_hv_timer,
@@ -20,8 +20,19 @@ from kvmlab.model.lapic import (
 from kvmlab.model.names import NEVER, NONE, Cost, Exit, Lane, State, Trace
 from kvmlab.model.records import Machine
 from kvmlab.model.schedule import schedule, trace_step
-from kvmlab.model.vmexit import count_gap, kvm_entry, kvm_exit
+from kvmlab.model.vmexit import count_gap, kvm_entry, kvm_exit, leave_fastpath
 from kvmlab.model.vmx import kvm_vcpu_trigger_posted_interrupt, vmx_sched_in, vmx_update_hv_timer
+
+
+def kvm_vcpu_exit_request(m: Machine, v: int) -> bool:
+    """Return True if the vCPU has to look at something before it enters its guest again, so that a fast path ends.
+
+    A timer pending, an interrupt to be injected without APICv, another task or another pCPU for its thread.
+    """
+    vcpu = m.vcpus[v]
+    if vcpu.device_irr and not vcpu.apicv:
+        return True
+    return bool(vcpu.pending) or vcpu.preempted_for > 0 or vcpu.move_to != NONE
 
 
 def kvm_arch_vcpu_load(m: Machine, v: int, cpu: int, now: int) -> None:
@@ -53,6 +64,11 @@ def move_if_asked(m: Machine, v: int, now: int) -> int:
 def vcpu_enter_guest(m: Machine, v: int, now: int) -> None:
     """Serve requests, inject what is pending, wait out the advance, enter; or block, if the guest has halted."""
     vcpu = m.vcpus[v]
+    if on_fastpath(m, v) and kvm_vcpu_exit_request(m, v):
+        end = leave_fastpath(m, v)
+        if end > now:
+            schedule(m, Lane.VCPU, v, end)
+            return
     now = move_if_asked(m, v, now)
     if vcpu.preempted_for:
         trace_step(m, now, vcpu.pcpu, v, Trace.SCHED_OUT, vcpu.preempted_for)
@@ -64,6 +80,10 @@ def vcpu_enter_guest(m: Machine, v: int, now: int) -> None:
     if vcpu.req_migrate_timer:
         vcpu.req_migrate_timer = 0
         kvm_migrate_apic_timer(m, v, now)
+    if vcpu.search_ns > 0:
+        schedule(m, Lane.VCPU, v, now + vcpu.search_ns)
+        vcpu.search_ns = 0
+        return
     kvm_inject_apic_timer_irqs(m, v, now)
     if vcpu.halting and not vcpu.irr and not vcpu.device_irr:
         vcpu_block(m, v, now)
@@ -85,6 +105,7 @@ def vcpu_block(m: Machine, v: int, now: int) -> None:
     trace_step(m, now, vcpu.pcpu, v, Trace.BLOCK, 0)
     kvm_lapic_switch_to_sw_timer(m, v, now)
     vcpu.state = State.BLOCKED
+    vcpu.search_ns = 0  # a little later asleep, no later awake
     vcpu.blocked_at = now
     schedule(m, Lane.VCPU, v, NEVER)
     if vcpu.pending or vcpu.irr:

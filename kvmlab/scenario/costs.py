@@ -88,6 +88,8 @@ class Costs:
     """The guest's timer interrupt handler until it arms the next timer."""
     halt_poll_notice: ShiftedLognormal
     """Until a polling vCPU sees that its timer is pending."""
+    searched_cpu: ShiftedLognormal
+    """One CPU looked at in the search for a target, up to v5.5; later releases look at few, within the write's cost."""
 
     def __post_init__(self) -> None:
         for name in STEPS:

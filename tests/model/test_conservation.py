@@ -2,15 +2,36 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 
 import kvmlab as kl
 from kvmlab.model.names import EXITS, Place
 from tests.model.observed import exit_counts, places
 from tests.strategies import COSTS, few, scenarios
 
+WANDERS_AND_WAKES = kl.Scenario(
+    kl.Host(pcpus=2, isolated=(0,)),
+    kl.Guest(
+        pcpus=(0, 1),
+        moves_every_ms=0.05,
+        workload=kl.Workload(timer_us=1000, timer_mode="oneshot", idle_us=0.5, device_irq_hz=50_000),
+    ),
+    kernel="v5.13",
+    duration_s=0.1,
+)
+"""Each block ends with arming again; twice that finds a deadline past whose hrtimer is still queued."""
+CATCHES_UP = kl.Scenario(
+    kl.Host(pcpus=2, isolated=(0,), min_timer_period_us=0),
+    kl.Guest(pcpus=(0, 1), moves_every_ms=0.05, workload=kl.Workload(tick_hz=0, timer_us=10, timer_mode="periodic")),
+    kernel="v5.13",
+    duration_s=0.1,
+)
+"""A periodic timer that is late by periods is due again while its interrupt is on its way."""
+
 
 @given(scenarios(costs=COSTS))
+@example(WANDERS_AND_WAKES)
+@example(CATCHES_UP)
 @few(150)
 def test_every_timer_armed_is_delivered_cancelled_coalesced_or_still_due(scenario):
     v = kl.simulate(scenario).machine.vcpus
@@ -53,3 +74,11 @@ def test_every_exit_that_an_expiry_makes_is_counted(scenario):
         assert np.all(exit_counts(run, "PREEMPTION_TIMER") == at[:, Place.HV])
     # Of two timers served in one interrupt, or whose kicks meet, the second finds the vCPU on its way out.
     assert np.all(exit_counts(run, "EXTERNAL_INTERRUPT") >= at[:, Place.KICKED])
+
+
+def test_a_one_shot_timer_that_is_due_on_waking_is_delivered_once():
+    """No interrupt without a deadline: the hrtimer from before the block is gone."""
+    run = kl.simulate(WANDERS_AND_WAKES)
+    assert run.placement["expiries"]["at arm"] >= 2
+    assert run.machine.vcpus["lat_min"][0] >= 0
+    assert run.machine.vcpus["delivered"][0] <= run.machine.vcpus["armed"][0]

@@ -27,7 +27,7 @@ ORDER = {
         vmx_set_hv_timer vmx_sched_in
     """,
     kvm_main: "kvm_vcpu_wake_up kvm_vcpu_kick",
-    vcpu: "kvm_arch_vcpu_load vcpu_enter_guest vcpu_block",
+    vcpu: "kvm_vcpu_exit_request kvm_arch_vcpu_load vcpu_enter_guest vcpu_block",
     hrtimer: """
         housekeeping_any_cpu get_nohz_timer_target idle_cpu
         switch_hrtimer_base hrtimer_force_reprogram hrtimer_forward enqueue_hrtimer __remove_hrtimer remove_hrtimer
@@ -71,4 +71,5 @@ def test_records_and_enumerations_agree_with_what_they_copy():
     kernel = {field.name for field in fields(Kernel)}
     assert {field.name for field in fields(records.Machinery)} == kernel - {"name", "counts_fastpath_exits"}
     assert tuple(field.name for field in fields(Costs)) == names.STEPS
-    assert [int(stream) for stream in names.Stream] == list(range(len(names.Cost), names.STREAMS))
+    assert [int(stream) for stream in names.Stream] == list(range(names.Cost.SEARCHED_CPU, names.STREAMS))
+    assert max(names.Cost) == names.Cost.SEARCHED_CPU

@@ -40,6 +40,26 @@ def test_a_run_ends_at_its_time_or_when_every_guest_has_stopped(scenario):
         assert all(run.machine.vcpus["delivered"] >= allowed)
 
 
+@pytest.mark.parametrize("mode", ["tsc_deadline", "oneshot", "periodic"])
+def test_a_run_is_over_as_soon_as_every_guest_has_stopped(mode):
+    """Two guests of 3 and of 5 timers, 1 ms each: 5 ms, of a second."""
+    guests = [
+        kl.Guest(boot_us=0, workload=kl.Workload(tick_hz=0, timer_us=1000, timer_mode=mode, timers=n)) for n in (3, 5)
+    ]
+    run = kl.simulate(kl.Scenario(kl.Host(), guests, duration_s=1, costs=constant_costs()))
+    assert run.machine.vcpus["delivered"].tolist() == [3, 5]
+    assert 5_000_000 < run.duration_ns < 5_050_000
+
+
+@given(scenarios(costs=COSTS))
+@few(100)
+def test_a_vcpu_loses_and_idles_no_longer_than_the_run_takes(scenario):
+    """The last exit may end behind the end of the run, where the vCPU is back in its guest."""
+    run = kl.simulate(scenario)
+    v = run.machine.vcpus
+    assert np.all(v["lost_ns"] + v["idle_ns"] <= np.maximum(run.duration_ns, np.maximum(v["in_guest_at"], v["boot"])))
+
+
 @pytest.mark.parametrize(("costs", "duration"), [(1, 0.002), (5, 0.5)], ids=["no cost", "10 ms a step"])
 @pytest.mark.parametrize("mode", ["tsc_deadline", "oneshot", "periodic"])
 @pytest.mark.parametrize("kernel", list(kl.KERNELS))

@@ -33,6 +33,7 @@ KERNELS = {
     "v5.15+rev2": (lambda p, a, hk, m, h: p and a and not hk, True, lambda hv: hv, True),
     "v5.18": (lambda p, a, hk, m, h: p and a and (m or h), True, lambda hv: hv, True),
     "v6.18": (lambda p, a, hk, m, h: p and a and (m or h), True, lambda hv: True, True),
+    "v7.1": (lambda p, a, hk, m, h: p and a and (m or h), True, lambda hv: True, True),
 }
 
 
@@ -144,7 +145,7 @@ def test_a_little_beyond_the_advance_something_is_armed(kernel):
     )
 
 
-@pytest.mark.parametrize("kernel", ["v5.13", "v5.15+rev2", "v5.18", "v6.18"])
+@pytest.mark.parametrize("kernel", ["v5.13", "v5.15+rev2", "v5.18", "v6.18", "v7.1"])
 def test_an_expiry_at_arm_without_apicv_leaves_the_fast_path(kernel):
     check(kernel, deadline_ns=500, apicv_active=False)
 

@@ -19,7 +19,7 @@ CYCLES_PER_NS = 2.5
 
 def test_steps_are_the_names_of_the_costs_in_order() -> None:
     assert STEPS[0] == "external_interrupt"
-    assert len(STEPS) == len(set(STEPS)) == 19
+    assert len(STEPS) == len(set(STEPS)) == 20
     assert [field.name for field in fields(Costs)] == list(STEPS)
 
 

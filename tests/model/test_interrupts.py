@@ -1,0 +1,47 @@
+"""What interrupts a pCPU: hrtimer_interrupt(), in which order, and when it cannot keep up (hrtimer.c)."""
+
+import pytest
+
+import kvmlab as kl
+from kvmlab.model.hrtimer import enqueue_hrtimer, hrtimer_forward
+from kvmlab.model.interrupts import HANG_MAX_NS, HRTIMER_RETRIES, hrtimer_interrupt
+from tests.model.machines import machine
+from tests.strategies import constant_costs
+
+
+@pytest.mark.parametrize(("step_ns", "pause_ns"), [(1_000, 4_000), (20_000_000, 80_000_000), (50_000_000, HANG_MAX_NS)])
+def test_an_interrupt_that_finds_no_end_gives_the_cpu_back_for_as_long_but_for_100_ms_at_most(step_ns, pause_ns):
+    """Of two timers each is due again while the other is served: two in the first turn, one in each of two more."""
+    m = machine(
+        kl.Host(pcpus=2, isolated=(1,), housekeeping="timers", housekeeping_timer_us=5),
+        kl.Guest(pcpus=(1,)),
+        costs=constant_costs(step_ns),
+    )
+    tick, background = 1, 1 + 2
+    for timer in (tick, background):
+        m.timers[timer].period = 5
+        enqueue_hrtimer(m, timer, 0, 1_000)
+    hrtimer_interrupt(m, 0, 1_000)
+    pcpu = m.pcpus[0]
+    assert pcpu.queue_max == HRTIMER_RETRIES + 1
+    assert pcpu.irq_end == 1_000 + pcpu.queue_max * step_ns
+    assert pcpu.irq_until - pcpu.irq_end == pause_ns
+
+
+def test_of_two_timers_due_at_once_the_one_that_was_queued_first_is_served_first():
+    """A timer that is forwarded counts as queued again."""
+    m = machine(kl.Host(pcpus=2, isolated=(1,)), kl.Guest(pcpus=(1,)))
+    tick, background = 1, 1 + 2
+    first = m.pcpus[0].base
+    m.timers[tick].period = 1_000
+    enqueue_hrtimer(m, tick, 0, 1_000)
+    enqueue_hrtimer(m, background, 0, 1_000)
+    assert m.bases[first] == tick
+    m.timers[background].period = 1_000
+    hrtimer_forward(m, tick, 1_000)
+    hrtimer_forward(m, background, 1_000)
+    assert m.bases[first] == tick
+    hrtimer_forward(m, background, 2_500)
+    hrtimer_forward(m, tick, 2_500)
+    assert m.timers[tick].time == m.timers[background].time == 3_000
+    assert m.bases[first] == background
