@@ -87,6 +87,8 @@ class Machinery:
     hv_expiry_waits: int
     skips_missed_periods: int
     nearest_any_cpu: int
+    keeps_first_local: int
+    deferred_rearm: int
     halt_poll_ns_shrink: int
     """kvm.halt_poll_ns_shrink."""
 
@@ -230,11 +232,28 @@ class Pcpu:
     """Where its queue of hrtimers begins in `Machine.bases`."""
     queued: int
     """Number of hrtimers in it. Written by `enqueue_hrtimer`, `__remove_hrtimer`."""
+    # struct hrtimer_cpu_base
+    expires_next: int
+    """What its event timer is set to, and other pCPUs compare with: when it believes that its next hrtimer expires; NEVER
+    without one. Too early once another pCPU has taken the first timer out. Written by `__hrtimer_reprogram`."""
+    next_timer: int
+    """The hrtimer that `expires_next` stands for, which may be queued no longer; NONE without one. Written by
+    `hrtimer_update_next_event`, `hrtimer_reprogram`."""
     irq_until: int
-    """No hrtimer_interrupt() begins here before that time. Written by `hrtimer_interrupt`, as `irq_end`."""
+    """No hrtimer_interrupt() begins here before that time. Written by `hrtimer_interrupt`, as the next two."""
     irq_end: int
     """When the last hrtimer_interrupt() here ended, or will end."""
-    # what was counted, by `run_hrtimer` and `hrtimer_interrupt`
+    shut_until: int
+    """Until then `expires_next` is KTIME_MAX for other pCPUs, whose timers are refused."""
+    # what was counted: the next three by `switch_hrtimer_base`, the others by `run_hrtimer` and `hrtimer_interrupt`
+    offered: int
+    """LAPIC timers that other pCPUs wanted to queue here."""
+    refused: int
+    """Those of them that stayed where they were armed."""
+    taken_stale: int
+    """Those that were taken though they came before every timer queued here, because `expires_next` was stale."""
+    spurious: int
+    """Interrupts of the event timer that found no hrtimer due."""
     fired: int
     """LAPIC timers that fired here."""
     timer_busy_ns: int
@@ -254,6 +273,8 @@ class Pcpu:
     """It does what `HostSetup.load` says. Given if `HostSetup.loaded_given`."""
     used: Flag
     """A vCPU may run here."""
+    hang_detected: Flag
+    """The last hrtimer_interrupt() gave up: `irq_until` holds whatever is queued. Written by `hrtimer_interrupt`."""
 
 
 @dataclass(slots=True)
@@ -271,6 +292,8 @@ class Timer:
     """Its place in the heap of its pCPU. Written by `kvmlab.model.heap`."""
     cpu: int
     """The pCPU that it is queued on, NONE if it is not."""
+    base: int
+    """The pCPU that it was last queued on (timer->base), NONE before the first time."""
     kind: int
     """Whose it is (`Owner`)."""
     owner: int

@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import ceil
 
 from kvmlab.model.draws import HIST_BINS, exponential, hash32, start_offset
-from kvmlab.model.hrtimer import enqueue_hrtimer, hrtimer_force_reprogram
+from kvmlab.model.hrtimer import enqueue_hrtimer, hrtimer_reprogram
 from kvmlab.model.lapic import ADVANCE_NS_INIT
 from kvmlab.model.names import NEVER, NO_EXIT, NONE, STREAMS, Exit, Handler, Lane, Load, Owner, Place, State, Stream
 from kvmlab.model.records import Machine
@@ -178,6 +178,8 @@ def plan_pcpus(m: Machine) -> None:
         pcpu = m.pcpus[cpu]
         pcpu.index = cpu
         pcpu.vcpu = NONE
+        pcpu.expires_next = NEVER
+        pcpu.next_timer = NONE
         pcpu.housekeeping = int(is_housekeeping(bool(m.host.nohz_full), bool(pcpu.isolated)))
         if not m.host.loaded_given:
             pcpu.loaded = 1 - pcpu.isolated
@@ -299,6 +301,7 @@ def prepare_timer(m: Machine, i: int, kind: int, owner: int, period: int, first:
     """Set up one hrtimer, not queued yet; `first`: when the host arms it."""
     timer = m.timers[i]
     timer.cpu = NONE
+    timer.base = NONE
     timer.kind = kind
     timer.owner = owner
     timer.period = period
@@ -320,7 +323,7 @@ def start(m: Machine) -> None:
         timer = m.timers[i]
         if timer.time != NEVER:
             enqueue_hrtimer(m, i, timer.owner, timer.time)
-            hrtimer_force_reprogram(m, timer.owner)
+            hrtimer_reprogram(m, i)
     for v in range(len(m.vcpus)):
         vcpu = m.vcpus[v]
         program = m.guests[vcpu.guest]
