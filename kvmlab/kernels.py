@@ -65,8 +65,8 @@ class Kernel:
     nearest_any_cpu: bool
     """housekeeping_any_cpu() looks for the nearest NUMA node first: from v5.4 on (e0e8d4911ed2; isolation.c)."""
     keeps_first_local: bool
-    """An hrtimer that its own CPU starts again, while its clock event device is set for it, stays there without a search:
-    from v5.15 on (force_local, __hrtimer_start_range_ns, hrtimer.c: not in 5.14.2, in 5.15.16 to 6.13.7; 7.1.3:
+    """An hrtimer that its own CPU starts again while the event timer is set for it stays there, without a search: from
+    v5.15 on (force_local, __hrtimer_start_range_ns, hrtimer.c: not in 5.14.2, in 5.15.16 to 6.13.7; 7.1.3:
     hrtimer_prefer_local) and stable 5.13.17 (its review mail of 13 September 2021), 5.14.4, 5.10.65 [memory] on."""
     deferred_rearm: bool
     """hrtimer_interrupt() leaves the clock event device and expires_next to the end of the interrupt: from v7.1 on

@@ -234,7 +234,7 @@ class Pcpu:
     """Number of hrtimers in it. Written by `enqueue_hrtimer`, `__remove_hrtimer`."""
     # struct hrtimer_cpu_base
     expires_next: int
-    """What its event timer is set to, and other pCPUs compare with: when it believes that its next hrtimer expires; NEVER
+    """What its event timer is set to, and other pCPUs compare with: when, as it knows, its next hrtimer expires; NEVER
     without one. Too early once another pCPU has taken the first timer out. Written by `__hrtimer_reprogram`."""
     next_timer: int
     """The hrtimer that `expires_next` stands for, which may be queued no longer; NONE without one. Written by
