@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         read_perf_kvm_stat,
         read_unit_test_vmexit,
     )
-    from kvmlab.host.recordings import check_recordings, recorded_rows, recorded_scenario
+    from kvmlab.host.recordings import check_recordings, rearmed_rows, recorded_rows, recorded_scenario
     from kvmlab.host.what_if import WhatIf, what_if
     from kvmlab.results.follow import follow_timer
     from kvmlab.results.replicate import difference, replicate
@@ -71,6 +71,7 @@ __all__ = [
     "read_perf_kvm_stat",
     "read_scenario",
     "read_unit_test_vmexit",
+    "rearmed_rows",
     "recorded_rows",
     "recorded_scenario",
     "replicate",
@@ -89,7 +90,7 @@ _LATER: dict[str, str] = {
         ("read_any", "read_kvm_trace", "read_latencies", "read_latency_histogram", "read_perf_kvm_stat"), "host.formats"
     ),
     "read_unit_test_vmexit": "host.formats",
-    **dict.fromkeys(("check_recordings", "recorded_rows", "recorded_scenario"), "host.recordings"),
+    **dict.fromkeys(("check_recordings", "rearmed_rows", "recorded_rows", "recorded_scenario"), "host.recordings"),
     **dict.fromkeys(("WhatIf", "what_if"), "host.what_if"),
     "follow_timer": "results.follow",
     "Story": "results.story",

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from kvmlab.model.draws import cost
+from kvmlab.model.draws import cost, exponential
 from kvmlab.model.guest_os import take_interrupt
 from kvmlab.model.hrtimer import (
     __hrtimer_reprogram,
     __remove_hrtimer,
     first_expiry,
     hrtimer_forward,
+    hrtimer_start,
     hrtimer_update_next_event,
 )
 from kvmlab.model.lapic import apic_timer_fn, kvm_lapic_expired_hv_timer
-from kvmlab.model.names import NONE, Cost, Exit, Lane, Owner, State, Trace
+from kvmlab.model.names import NONE, Cost, Exit, Lane, Load, Owner, State, Stream, Trace
 from kvmlab.model.records import Machine
 from kvmlab.model.schedule import schedule, scheduled, trace_step
 from kvmlab.model.vcpu import leave_guest_by_irq
@@ -42,8 +43,20 @@ def run_hrtimer(m: Machine, cpu: int, timer: int, interrupted: int, now: int) ->
         pcpu.late_max = max(pcpu.late_max, now - expires)
         return done
     now += cost(m, m.loop.n_vcpus + cpu, Cost.TICK if t.kind == Owner.SCHED_TICK else Cost.HRTIMER_INTERRUPT)
-    hrtimer_forward(m, timer, now)
+    if t.kind == Owner.BACKGROUND and m.host.load == Load.SLEEPS:
+        __remove_hrtimer(m, timer, False)
+        pcpu.busy = 1
+        schedule(m, Lane.TASK, cpu, now + exponential(m, m.loop.n_vcpus + cpu, Stream.BUSY, m.host.task_ns))
+    else:
+        hrtimer_forward(m, timer, now)
     return now
+
+
+def task_sleeps(m: Machine, cpu: int, now: int) -> None:
+    """Let the task on `cpu`, which works and sleeps by turns, go to sleep; it had no timer meanwhile. Ours."""
+    m.pcpus[cpu].busy = 0
+    background = m.loop.n_vcpus + len(m.pcpus) + cpu
+    hrtimer_start(m, background, now + m.host.background_ns, cpu, now)
 
 
 def hrtimer_interrupt(m: Machine, cpu: int, now: int) -> None:

@@ -132,7 +132,9 @@ class HostSetup:
     tick_ns: int
     """Period of the host's tick."""
     background_ns: int
-    """Period of a loaded pCPU's own timer."""
+    """Period of a loaded pCPU's own timer, or how long its task sleeps."""
+    task_ns: int
+    """How long on average that task works between two sleeps."""
     min_timer_period_ns: int
     """Shortest period of a periodic LAPIC timer."""
     halt_poll_max_ns: int
@@ -150,7 +152,7 @@ class HostSetup:
     # given, in the units of kvmlab.Host, which their names say
     tsc_ghz: float
     housekeeping_timer_us: float
-    """Period of a loaded pCPU's own timer."""
+    housekeeping_work_us: float
     min_timer_period_us: float
     """kvm.min_timer_period_us."""
     halt_poll_us: float
@@ -175,6 +177,10 @@ class GuestProgram:
     """`Wait`."""
     relative: int
     """1: the additional timer is armed again one period after its handler, not after its last deadline."""
+    rewrites: int
+    """How often that timer is written again before it is left to expire."""
+    slides: int
+    """1: each of these writes sets it one period ahead; 0: it stays where the first one has set it."""
     nohz_idle: int
     """1: an idle vCPU drops its tick."""
     hlt_in_guest: int
@@ -186,6 +192,12 @@ class GuestProgram:
     """Period of its tick; NEVER: none."""
     timer_ns: int
     """Period of its additional timer; NEVER: none."""
+    gap_ns: int
+    """For how long at most it works after its handler before it arms that timer; 0: it arms in the handler."""
+    rewrite_ns: int
+    """From one write of that timer to the next."""
+    rewrite_by_ns: int
+    """By how much more each of them moves the deadline, from write to write."""
     busy_ns: int
     """Mean length of a burst of work; 0: none."""
     idle_ns: int
@@ -207,6 +219,9 @@ class GuestProgram:
     # given, in the units of kvmlab.Workload and kvmlab.Guest, which their names say; -1: None
     tick_hz: float
     timer_us: float
+    gap_us: float
+    rewrite_every_us: float
+    rewrite_by_us: float
     busy_us: float
     idle_us: float
     device_irq_hz: float
@@ -266,7 +281,7 @@ class Pcpu:
     housekeeping: Flag
     """housekeeping_cpu(cpu, HK_FLAG_TIMER)."""
     busy: Flag
-    """A host task runs here all the time."""
+    """A host task runs here. Where it sleeps by turns written by `run_hrtimer`, `task_sleeps`."""
     isolated: Flag
     """It is one of `Machine.isolated`."""
     loaded: Flag
@@ -418,6 +433,11 @@ class Vcpu:
     """When its tick is due; NEVER: it has none. Written by `timer_handled`, `new_work`."""
     next_timer: int
     """When its additional timer is due; NEVER: it has none. Written by `timer_handled`."""
+    acts_at: int
+    """When the guest, which works until then, writes its additional timer by itself; NEVER: it does not. Written by
+    `timer_is_due_again`, `writes_again`."""
+    rewrites_left: int
+    """How often it will write that timer again before it leaves it to expire. Written as `acts_at`."""
     timers_left: int
     """Timer interrupts until it stops; -1: it does not. Written by `timer_handled`."""
     # what was counted: armed = delivered + cancelled + coalesced + what is still due

@@ -43,9 +43,12 @@ class Host:
     """CONFIG_HZ of the host: ticks per second."""
     housekeeping: str = limited("ticking", checks.choice, HOUSEKEEPING_LOADS)
     """What the housekeeping CPUs do: "idle" (their tick stops, but for the timekeeper's), "ticking" (a task runs, with
-    the host's tick), "timers" (the same, and a timer of its own every `housekeeping_timer_us`)."""
+    the host's tick), "timers" (the same, and a timer of its own every `housekeeping_timer_us`), "sleeps" (a task sleeps
+    for `housekeeping_timer_us`, works for `housekeeping_work_us`, and so on: no timer is set while it works)."""
     housekeeping_timer_us: float = limited(100.0, checks.number, 5, 1e6, "us")
     """Period in us of a housekeeping CPU's own timer."""
+    housekeeping_work_us: float = limited(20.0, checks.number, 1, 1e6, "us")
+    """For how long on average in us a housekeeping CPU's task works between two sleeps, exponentially distributed."""
     loaded: tuple[int, ...] | None = None
     """The pCPUs that do what `housekeeping` says; None: all that are not isolated."""
     vendor: str = limited("intel", checks.choice, VENDORS)

@@ -259,3 +259,30 @@ def test_a_polling_guest_draws_the_timers_of_others(halt_poll_us, share):
     on_1 = fired[1] - 129  # but for its own timers
     assert fired.sum() - 129 > 190
     assert abs(on_1 / (fired.sum() - 129) - share) < 0.08
+
+
+# --- a housekeeping CPU whose task sleeps by turns --------------------------------------------------------------------
+
+
+def test_a_task_that_sleeps_by_turns_has_a_timer_while_it_sleeps_only():
+    """Timers go to its CPU for as great a part of the time: here, 150 us of 200."""
+    host = kl.Host(
+        pcpus=3, isolated=(HOME,), isolated_domains=False, preemption_timer=False, loaded=(AWAY,), hz=10,
+        housekeeping="sleeps", housekeeping_timer_us=150, housekeeping_work_us=50,
+    )  # fmt: skip
+    workload = kl.Workload(tick_hz=0, timer_us=1000, rearm="relative", gap_us=4000, timers=2000)
+    guest = kl.Guest(pcpus=(HOME,), workload=workload)
+    pcpu = kl.simulate(kl.Scenario(host, guest, duration_s=20, kernel="v5.3", costs=constant_costs(0))).machine.pcpus[
+        AWAY
+    ]
+    assert pcpu["offered"] == 2000
+    assert 1 - pcpu["refused"] / 2000 == pytest.approx(0.75 + 0.25 * 0.01, abs=0.03)
+
+
+def test_its_cpu_is_busy_while_it_works():
+    host = kl.Host(pcpus=2, isolated=(1,), housekeeping="sleeps", housekeeping_timer_us=100, housekeeping_work_us=1e4)
+    m = machine(host, kl.Guest(pcpus=(1,), boot_us=1e6), costs=constant_costs(0))
+    run(m, 1)
+    assert idle_cpu(m, 0, 1)
+    run(m, 101 * US)
+    assert not idle_cpu(m, 0, 101 * US)

@@ -124,7 +124,7 @@ def test_tables_are_as_large_as_planned():
     assert m.loop.n_vcpus == len(m.vcpus) == 3
     assert m.housekeeping == [0, 1, 2]
     assert len(m.timers) == 3 + 2 * 5
-    assert len(m.lanes) == len(m.queue) == 3 * (1 << LANE_BITS) + 5
+    assert len(m.lanes) == len(m.queue) == 3 * (1 << LANE_BITS) + 2 * 5
     assert len(m.exits) == 3 * len(Exit)
     assert len(m.places) == 3 * len(Place)
     assert len(m.histogram) == 3 * HIST_BINS
@@ -142,7 +142,7 @@ def test_a_queue_has_room_for_all_timers_that_can_come_to_its_pcpu():
 
 def test_the_lanes_of_a_vcpu_fit_in_their_bits():
     assert Lane.PCPU <= 1 << LANE_BITS
-    assert max(Lane) == Lane.PCPU
+    assert sorted(Lane)[-2:] == [Lane.PCPU, Lane.TASK]
 
 
 # --- a machine at time 0 ----------------------------------------------------------------------------------------------
@@ -155,6 +155,7 @@ def test_the_lanes_of_a_vcpu_fit_in_their_bits():
         ((2, 3), True, "ticking", [0, 1]),
         ((2, 3), False, "idle", [3]),  # where the vCPU is
         ((), True, "idle", [3]),
+        ((2, 3), True, "sleeps", [0]),  # a task that sleeps by turns leaves its pCPU idle
     ],
 )
 def test_the_host_ticks_where_something_runs(isolated, nohz_full, load, ticking):
