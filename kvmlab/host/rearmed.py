@@ -117,7 +117,7 @@ def sleeper(row: Row, guest: Workload) -> dict[str, Any]:
     taken = checks.whole("loc0", whole_text(column(row, "loc0")), 0, 1 << 40)
     sleeps = max(1.0, taken - length_us(guest) / 4000 - (guest.timers or 0))
     work = max(1.0, length_us(guest) / sleeps - asleep)
-    return {"housekeeping": "sleeps", "housekeeping_timer_us": asleep, "housekeeping_work_us": work}
+    return {"housekeeping": "timers", "housekeeping_timer_us": asleep, "housekeeping_work_us": work}
 
 
 def second_guest(row: Row, halt_poll_us: float) -> tuple[tuple[Guest, ...], float]:

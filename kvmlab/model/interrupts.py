@@ -13,7 +13,7 @@ from kvmlab.model.hrtimer import (
     hrtimer_update_next_event,
 )
 from kvmlab.model.lapic import apic_timer_fn, kvm_lapic_expired_hv_timer
-from kvmlab.model.names import NONE, Cost, Exit, Lane, Load, Owner, State, Stream, Trace
+from kvmlab.model.names import NONE, Cost, Exit, Lane, Owner, State, Stream, Trace
 from kvmlab.model.records import Machine
 from kvmlab.model.schedule import schedule, scheduled, trace_step
 from kvmlab.model.vcpu import leave_guest_by_irq
@@ -43,7 +43,7 @@ def run_hrtimer(m: Machine, cpu: int, timer: int, interrupted: int, now: int) ->
         pcpu.late_max = max(pcpu.late_max, now - expires)
         return done
     now += cost(m, m.loop.n_vcpus + cpu, Cost.TICK if t.kind == Owner.SCHED_TICK else Cost.HRTIMER_INTERRUPT)
-    if t.kind == Owner.BACKGROUND and m.host.load == Load.SLEEPS:
+    if t.kind == Owner.BACKGROUND and m.host.task_ns > 0:
         __remove_hrtimer(m, timer, False)
         pcpu.busy = 1
         schedule(m, Lane.TASK, cpu, now + exponential(m, m.loop.n_vcpus + cpu, Stream.BUSY, m.host.task_ns))

@@ -101,7 +101,6 @@ class Load(Labelled):
     IDLE = "idle"
     TICKING = "ticking"
     TIMERS = "timers"
-    SLEEPS = "sleeps"
 
 
 class Owner(IntEnum):

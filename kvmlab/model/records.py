@@ -134,7 +134,7 @@ class HostSetup:
     background_ns: int
     """Period of a loaded pCPU's own timer, or how long its task sleeps."""
     task_ns: int
-    """How long on average that task works between two sleeps."""
+    """How long on average that task works between two sleeps; 0: it works all the time, beside a periodic timer."""
     min_timer_period_ns: int
     """Shortest period of a periodic LAPIC timer."""
     halt_poll_max_ns: int

@@ -135,7 +135,7 @@ def plan_host(m: Machine) -> None:
     host.tsc_khz = round(host.tsc_ghz * 1e6)
     host.tick_ns = gap_ns(float(host.hz))
     host.background_ns = ns_of(host.housekeeping_timer_us, US)
-    host.task_ns = ns_of(host.housekeeping_work_us, US)
+    host.task_ns = ns_of(host.housekeeping_work_us, US) if host.load == Load.TIMERS else 0
     host.min_timer_period_ns = ns_of(host.min_timer_period_us, US)
     host.halt_poll_max_ns = ns_of(host.halt_poll_us, US)
     host.ple_window_ns = round(float(host.ple_window) / host.tsc_ghz)
@@ -187,7 +187,7 @@ def plan_pcpus(m: Machine) -> None:
         pcpu.housekeeping = int(is_housekeeping(bool(m.host.nohz_full), bool(pcpu.isolated)))
         if not m.host.loaded_given:
             pcpu.loaded = 1 - pcpu.isolated
-        pcpu.busy = pcpu.loaded if m.host.load in (Load.TICKING, Load.TIMERS) else 0
+        pcpu.busy = pcpu.loaded if m.host.load != Load.IDLE and m.host.task_ns == 0 else 0
         m.sizes.housekeeping += pcpu.housekeeping
         # At most its own two hrtimers, and those of the vCPUs that may run here: on a housekeeping CPU, anyone's.
         most = 2 + (m.loop.n_vcpus if pcpu.housekeeping else pcpu.base)
@@ -298,7 +298,7 @@ def prepare_timers(m: Machine) -> None:
         tick = m.host.tick_ns
         prepare_timer(m, n + cpu, Owner.SCHED_TICK, cpu, tick, tick if ticks(m, cpu) else NEVER)
         first = NEVER
-        if m.pcpus[cpu].loaded and m.host.load in (Load.TIMERS, Load.SLEEPS):
+        if m.pcpus[cpu].loaded and m.host.load == Load.TIMERS:
             first = 1 + start_offset(m.host.seed, n + cpu, m.host.background_ns)
         prepare_timer(m, n + count + cpu, Owner.BACKGROUND, cpu, m.host.background_ns, first)
 

@@ -268,7 +268,7 @@ def test_a_task_that_sleeps_by_turns_has_a_timer_while_it_sleeps_only():
     """Timers go to its CPU for as great a part of the time: here, 150 us of 200."""
     host = kl.Host(
         pcpus=3, isolated=(HOME,), isolated_domains=False, preemption_timer=False, loaded=(AWAY,), hz=10,
-        housekeeping="sleeps", housekeeping_timer_us=150, housekeeping_work_us=50,
+        housekeeping="timers", housekeeping_timer_us=150, housekeeping_work_us=50,
     )  # fmt: skip
     workload = kl.Workload(tick_hz=0, timer_us=1000, rearm="relative", gap_us=4000, timers=2000)
     guest = kl.Guest(pcpus=(HOME,), workload=workload)
@@ -280,7 +280,7 @@ def test_a_task_that_sleeps_by_turns_has_a_timer_while_it_sleeps_only():
 
 
 def test_its_cpu_is_busy_while_it_works():
-    host = kl.Host(pcpus=2, isolated=(1,), housekeeping="sleeps", housekeeping_timer_us=100, housekeeping_work_us=1e4)
+    host = kl.Host(pcpus=2, isolated=(1,), housekeeping="timers", housekeeping_timer_us=100, housekeeping_work_us=1e4)
     m = machine(host, kl.Guest(pcpus=(1,), boot_us=1e6), costs=constant_costs(0))
     run(m, 1)
     assert idle_cpu(m, 0, 1)

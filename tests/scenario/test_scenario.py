@@ -25,7 +25,7 @@ HOST = {
     "hz": [0, -250, 10_001, NAN, INF, "250", 100.5, *WORDS[2:]],
     "housekeeping": ["busy", "", 1, None, ["idle"], "IDLE"],
     "housekeeping_timer_us": [0, 4.9, -1, NAN, INF, 1e7, *WORDS],
-    "housekeeping_work_us": [0, 0.5, -1, NAN, INF, 1e7, *WORDS],
+    "housekeeping_work_us": [-1, NAN, INF, 1e7, *WORDS],
     "loaded": [(8,), (0, 0), 3, ("a",), (-1,)],
     "vendor": ["Intel", "arm", "", None, 5],
     "apicv": ["on", None, 3],
