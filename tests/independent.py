@@ -227,7 +227,9 @@ class Vcpu:
             self.period = max(self.world.us(w.timer_us) if w.timer_us else round(1e9 / w.tick_hz), self.world.least)
             self.arm(self.env.now + self.period)
         else:
-            self.arm(min(self.next_tick, self.next_timer))
+            deadline = min(self.next_tick, self.next_timer)
+            # An initial count is at least 1, where a deadline may be past.
+            self.arm(max(deadline, self.env.now + 1) if self.mode == "oneshot" else deadline)
         yield self.env.timeout(self.world.cost("msr_write") + self.world.cost("entry_transition"))
         self.programming = False
 

@@ -22,21 +22,25 @@ FREE = replace(Costs.zero(), guest_handler=ShiftedLognormal(20, 20, 0))
 
 
 @st.composite
-def guests(draw, cpu, period, puts_off=True):
+def guests(draw, cpu, period, costs=FREE):
     mode = draw(st.sampled_from(["tsc_deadline", "oneshot", "periodic"]))
     writes = {}
-    if puts_off and mode != "periodic" and draw(st.booleans()):
+    if mode != "periodic" and draw(st.booleans()):
         writes = {
             "rewrites": draw(st.integers(1, 6)),
             "rewrite_every_us": draw(st.sampled_from([83, 197, 389])),
             "slides": draw(st.sampled_from([True, True, False])),
             "rewrite_by_us": draw(st.sampled_from([0, 29, -31])),
         }
+    tick_hz = draw(st.sampled_from([0, 250])) if mode != "periodic" and not writes else 0
+    # A timer that counts from its handler drifts by what each step takes, and now and then comes together with a tick:
+    # how often is decided by a few us.
+    rearms = ["relative"] if writes else ["absolute"] if tick_hz and costs is not FREE else ["absolute", "relative"]
     workload = kl.Workload(
-        tick_hz=draw(st.sampled_from([0, 250])) if mode != "periodic" and not writes else 0,
+        tick_hz=tick_hz,
         timer_us=period,
         timer_mode=mode,
-        rearm=draw(st.sampled_from(["absolute", "relative"])) if not writes else "relative",
+        rearm=draw(st.sampled_from(rearms)),
         **writes,
         idle_us=draw(st.sampled_from([0, 1])),
         waits_by=draw(st.sampled_from(["hlt", "hlt", "mwait", "spin"])),
@@ -74,13 +78,14 @@ def situations(draw):
     )
     cpus = draw(st.permutations(range(pcpus)))
     periods = draw(st.permutations(PERIODS))
+    costs = FREE if free else constant_costs()
     return kl.Scenario(
         host,
-        tuple(draw(guests(cpus[i], periods[i])) for i in range(number)),
+        tuple(draw(guests(cpus[i], periods[i], costs)) for i in range(number)),
         kernel=draw(st.sampled_from(list(kl.KERNELS))),
         duration_s=draw(st.sampled_from([0.0199, 0.0499, 0.0999])),
         seed=draw(st.integers(0, 1000)),
-        costs=FREE if free else constant_costs(),
+        costs=costs,
         trace_steps=0,
     )
 
