@@ -132,7 +132,7 @@ def same(a: Counts, b: Counts) -> None:
 def simpy_run(s: kl.Scenario) -> tuple[float, Counts]:
     """CPU time in s, and expiries by place, of the model in tests/independent.py. It keeps no latencies."""
     start = time.process_time()
-    _, places, _ = independent.simulate(s)
+    _, places, *_ = independent.simulate(s)
     return time.process_time() - start, {"places": np.array([places[name] for name in labels(Place)])}
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from kvmlab.host.gaps import longest_gaps
     from kvmlab.host.host_facts import HostFacts, read_host_facts
     from kvmlab.host.interrupts import exit_interrupts
-    from kvmlab.host.recordings import check_recordings, recorded_rows, recorded_scenario
+    from kvmlab.host.recordings import check_recordings, rearmed_rows, recorded_rows, recorded_scenario
     from kvmlab.host.selection import select_events
     from kvmlab.host.what_if import WhatIf, what_if
     from kvmlab.results.follow import follow_timer
@@ -84,6 +84,7 @@ __all__ = [
     "read_perf_kvm_stat",
     "read_scenario",
     "read_unit_test_vmexit",
+    "rearmed_rows",
     "recorded_rows",
     "recorded_scenario",
     "replicate",
@@ -108,7 +109,7 @@ _LATER: dict[str, str] = {
     "exit_interrupts": "host.interrupts",
     "longest_gaps": "host.gaps",
     "select_events": "host.selection",
-    **dict.fromkeys(("check_recordings", "recorded_rows", "recorded_scenario"), "host.recordings"),
+    **dict.fromkeys(("check_recordings", "rearmed_rows", "recorded_rows", "recorded_scenario"), "host.recordings"),
     **dict.fromkeys(("WhatIf", "what_if"), "host.what_if"),
     "follow_timer": "results.follow",
     "Story": "results.story",

@@ -67,6 +67,13 @@ class Kernel:
     (e938b9c94164; sched/core.c)."""
     nearest_any_cpu: bool
     """housekeeping_any_cpu() looks for the nearest NUMA node first: from v5.4 on (e0e8d4911ed2; isolation.c)."""
+    keeps_first_local: bool
+    """An hrtimer that its own CPU starts again while the event timer is set for it stays there, without a search: from
+    v5.15 on (force_local, __hrtimer_start_range_ns, hrtimer.c: not in 5.14.2, in 5.15.16 to 6.13.7; 7.1.3:
+    hrtimer_prefer_local) and stable 5.13.17 (its review mail of 13 September 2021), 5.14.4, 5.10.65 [memory] on."""
+    deferred_rearm: bool
+    """hrtimer_interrupt() leaves the clock event device and expires_next to the end of the interrupt: from v7.1 on
+    (HRTIMER_REARM_DEFERRED, hrtimer.c: not in 6.13.7, in 7.1.3)."""
     halt_poll_ns_shrink: int
     """kvm.halt_poll_ns_shrink as released: 0 to v6.10, 2 from v6.11 on (aeb1b22a3ac8; kvm_main.c). 0: polling that was
     in vain ends; else it is divided by that."""
@@ -129,6 +136,8 @@ def release(version: str, rule: Policy, name: str | None = None) -> Kernel:
         skips_missed_periods=has_patch(version, (6, 19), {(6, 12): 64}),
         searches_all_cpus=at < (5, 6),
         nearest_any_cpu=at >= (5, 4),
+        keeps_first_local=has_patch(version, (5, 15), {(5, 10): 65, (5, 13): 17, (5, 14): 4}),
+        deferred_rearm=at >= (7, 1),
         halt_poll_ns_shrink=0 if at < (6, 11) else 2,
         counts_fastpath_exits=has_patch(version, (6, 4), {(5, 15): 116, (6, 1): 33, (6, 3): 7}),
     )

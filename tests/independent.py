@@ -13,52 +13,82 @@ import simpy
 from kvmlab.engine import execute
 
 NEVER = 1 << 60
-RELEASE = {"v5.2": 5.02, "v5.3": 5.03, "v5.13": 5.13, "v5.15+rev2": 5.15, "v5.18": 5.18, "v6.18": 6.18, "v7.1": 7.01}
+
+
+def release_of(kernel):
+    """The release that a kernel of the course is, as a number: 5.02 for v5.2, 5.15 for v5.15+rev2."""
+    major, minor = kernel.name.removeprefix("v").split("+")[0].split(".")
+    return int(major) + int(minor) / 100
 
 
 class Cpu:
-    """A pCPU: its queue of hrtimers, and the interrupt that serves them."""
+    """A pCPU: its queue of hrtimers, its event timer, and the interrupt that serves them.
+
+    The event timer is set for what the pCPU believes to come first (expires_next, next_timer). Only the pCPU can
+    change that itself. So what another one takes out goes on being believed in, until the interrupt comes for nothing.
+    """
 
     def __init__(self, world, number):
         self.world, self.number, self.env = world, number, world.env
         self.queue, self.changed, self.vcpu = {}, world.env.event(), None
+        self.believed, self.believed_timer = NEVER, None
         self.housekeeping = number in world.housekeeping
         self.loaded = self.serving = False
+        self.shut_until = self.spurious = 0
         self.env.process(self.serve())
 
-    def start(self, timer, expires, callback):
+    def start(self, timer, expires, callback, by):
         self.queue[timer] = (expires, callback)
-        if not self.changed.triggered:
-            self.changed.succeed()
+        if by is self and expires < self.believed:
+            self.believe(expires, timer)
+
+    def remove(self, timer, by):
+        if self.queue.pop(timer, None) and by is self and self.believed_timer is timer:
+            self.look_again()
+
+    def believe(self, expires, timer):
+        if not self.serving:
+            self.believed, self.believed_timer = expires, timer
+            if not self.changed.triggered:
+                self.changed.succeed()
+
+    def look_again(self):
+        first = min(
+            ((expires, str(timer), timer) for timer, (expires, _) in self.queue.items()), default=(NEVER, "", None)
+        )
+        self.believe(first[0], first[2])
 
     def next_event(self):
         """As another CPU sees it: hrtimer_interrupt() sets expires_next to KTIME_MAX while it runs."""
-        return NEVER if self.serving else self.first()
-
-    def first(self):
-        return min((expires for expires, _ in self.queue.values()), default=NEVER)
+        return NEVER if self.serving or self.env.now < self.shut_until else self.believed
 
     def busy(self):
-        return self.loaded or (self.vcpu is not None and not self.vcpu.blocked)
+        return self.loaded or (self.vcpu is not None and (not self.vcpu.blocked or self.vcpu.polls()))
 
     def serve(self):
         while True:
             self.changed = self.env.event()
-            due = self.first()
+            due = self.believed
             if due > self.env.now:
                 yield self.changed | self.env.timeout(due - self.env.now)
                 continue
-            ready = sorted((e, str(t), t, c) for t, (e, c) in self.queue.items() if e <= self.env.now)
             interrupted = self.vcpu is not None and self.vcpu.in_guest()
             if interrupted:
                 self.vcpu.exit("EXTERNAL_INTERRUPT")
+            ready = sorted((e, str(t), t, c) for t, (e, c) in self.queue.items() if e <= self.env.now)
             for _, _, timer, _ in ready:
                 del self.queue[timer]
             self.serving = True
             for expires, _, timer, callback in ready:
                 work = callback(self, expires, interrupted, timer)
                 yield self.env.timeout(work)
+            if not ready:
+                self.spurious += 1
+                yield self.env.timeout(0 if interrupted else self.world.cost("hrtimer_interrupt"))
             self.serving = False
+            if interrupted and self.world.release >= 7.01:
+                self.shut_until = self.vcpu.away_until
+            self.look_again()
 
 
 class Vcpu:
@@ -68,6 +98,7 @@ class Vcpu:
         self.world, self.env, self.guest, self.cpu, self.index = world, world.env, guest, cpu, index
         cpu.vcpu = self
         self.blocked, self.away_until, self.programming = False, 0, True
+        self.blocked_at = self.poll_ns = self.written_at = 0
         self.boot, self.next_tick, self.next_timer = phases
         self.armed = self.queued_on = self.backend = None
         self.serial = 0
@@ -118,7 +149,7 @@ class Vcpu:
     def start_sw(self, expires):
         self.backend = "hrtimer"
         self.queued_on = self.world.base_for(self.cpu, expires)
-        self.queued_on.start(self, expires, self.callback)
+        self.queued_on.start(self, expires, self.callback, self.cpu)
 
     def at_arm(self):
         self.world.places["at arm"] += 1
@@ -127,7 +158,7 @@ class Vcpu:
     def disarm(self):
         self.serial += 1
         if self.queued_on is not None:
-            self.queued_on.queue.pop(self, None)
+            self.queued_on.remove(self, self.cpu)
         self.armed = self.queued_on = self.backend = None
 
     # expiring
@@ -167,7 +198,7 @@ class Vcpu:
         self.deliver(deadline, *steps)
         if self.period is not None:
             self.armed = deadline + self.period
-            cpu.start(self, expires + self.period, self.callback)
+            cpu.start(self, expires + self.period, self.callback, cpu)
         return work
 
     def deliver(self, deadline, *steps):
@@ -189,32 +220,71 @@ class Vcpu:
     def write(self):
         """One exit to arm the timer."""
         self.world.exits["MSR_WRITE"] += 1
-        self.programming = True
+        self.programming, self.written_at = True, self.env.now
         yield self.env.timeout(self.world.cost("exit_transition"))
         w = self.guest.workload
         if self.mode == "periodic":
             self.period = max(self.world.us(w.timer_us) if w.timer_us else round(1e9 / w.tick_hz), self.world.least)
             self.arm(self.env.now + self.period)
         else:
-            self.arm(min(self.next_tick, self.next_timer))
+            deadline = min(self.next_tick, self.next_timer)
+            # An initial count is at least 1, where a deadline may be past.
+            self.arm(max(deadline, self.env.now + 1) if self.mode == "oneshot" else deadline)
         yield self.env.timeout(self.world.cost("msr_write") + self.world.cost("entry_transition"))
         self.programming = False
 
+    def put_off(self):
+        """Write the timer again, as often and as far as the guest does; True if it came before that."""
+        w = self.guest.workload
+        for i in range(w.rewrites):
+            yield self.irq | self.env.timeout(
+                max(0, self.written_at + self.world.us(w.rewrite_every_us) - self.env.now)
+            )
+            if self.irq.triggered:
+                return True
+            start = (
+                self.env.now + self.world.us(w.timer_us) + i * self.world.us(w.rewrite_by_us)
+                if w.slides
+                else self.next_timer
+            )
+            self.next_timer = start + self.world.us(w.rewrite_by_us)
+            yield from self.write()
+        return False
+
+    def polls(self):
+        """It is blocked, but its thread runs still, and looks out for something to do."""
+        return self.env.now - self.blocked_at <= self.poll_ns
+
+    def learn_to_poll(self):
+        """As kvm_vcpu_halt() does at its end: twice as long after a short sleep, less after a long one."""
+        slept, most = self.env.now - self.blocked_at, self.world.us(self.world.scenario.host.halt_poll_us)
+        if most == 0 or slept <= self.poll_ns:
+            return
+        if slept > most:
+            self.poll_ns = self.poll_ns // 2 if self.world.release >= 6.11 else 0
+            self.poll_ns = 0 if self.poll_ns < 10_000 else self.poll_ns
+        elif slept < most:
+            self.poll_ns = min(most, max(10_000, 2 * self.poll_ns))
+
     def halt(self):
         was_hv = self.backend == "hv"
-        self.blocked = True
+        self.blocked, self.blocked_at = True, self.env.now
         if was_hv and not self.irq.triggered:
             deadline = self.armed
             self.disarm()
             self.armed = deadline
             self.start_sw(deadline - (self.world.advance if self.mode == "tsc_deadline" else 0))
-        yield self.irq
+        due = yield self.irq
+        wake_up = ["halt_poll_notice"] if self.polls() else ["wake_up", "cstate_exit"]
         self.blocked, self.programming = False, True
         self.world.exits["HLT"] += 1  # as perf counts: when it ends
-        yield self.env.timeout(self.world.cost("wake_up"))
+        yield self.env.timeout(max(0, due - self.env.now) + sum(map(self.world.cost, wake_up)))
+        self.learn_to_poll()
         self.programming = False
         if self.period is not None and (was_hv or (self.has_hv() and self.world.release < 5.17)):
-            self.arm(self.armed)
+            first_at_home = self.queued_on is self.cpu and self.cpu.believed_timer is self
+            if not (first_at_home and self.world.release >= 5.15 and not self.can_use_hv()):
+                self.arm(self.armed)
 
     def program(self):
         w = self.guest.workload
@@ -222,7 +292,8 @@ class Vcpu:
         yield self.env.timeout(self.boot)
         yield from self.write()
         while True:
-            if self.halts():
+            came = yield from self.put_off()
+            if self.halts() and not came:
                 yield from self.halt()
             due = yield self.irq
             self.irq = self.env.event()
@@ -251,7 +322,7 @@ class World:
         self.scenario, self.env = scenario, simpy.Environment()
         self.exits, self.places, self.fired = Counter(), Counter(), Counter()
         host = scenario.host
-        self.release = RELEASE[scenario.kernel.name]
+        self.release = release_of(scenario.kernel)
         self.housekeeping = [c for c in range(host.pcpus) if not (host.nohz_full and c in host.isolated)]
         self.advance = 1000 if host.lapic_timer_advance_ns is None else host.lapic_timer_advance_ns
         self.least = self.us(host.min_timer_period_us)
@@ -286,14 +357,14 @@ class World:
             keeper = cpu.number == self.housekeeping[0] and len(self.housekeeping) < host.pcpus
             if cpu.housekeeping and (works or keeper or cpu.number in used):
                 tick = round(1e9 / host.hz)
-                cpu.start("tick", tick, self.repeat(tick, self.cost("hrtimer_interrupt") + self.cost("tick")))
+                cpu.start("tick", tick, self.repeat(tick, self.cost("hrtimer_interrupt") + self.cost("tick")), cpu)
             if works and host.housekeeping == "timers":
                 period = self.us(host.housekeeping_timer_us)
-                cpu.start("own", first[cpu.number], self.repeat(period, self.cost("hrtimer_interrupt")))
+                cpu.start("own", first[cpu.number], self.repeat(period, self.cost("hrtimer_interrupt")), cpu)
 
     def repeat(self, period, work):
         def callback(cpu, expires, interrupted, timer):
-            cpu.start(timer, expires + period, callback)
+            cpu.start(timer, expires + period, callback, cpu)
             return work
 
         return callback
@@ -322,6 +393,7 @@ class World:
 
 
 def simulate(scenario):
-    """Exits by reason, expiries by place, and LAPIC hrtimers fired by pCPU, as three Counters."""
+    """Exits by reason, expiries by place, LAPIC hrtimers fired and spurious interrupts by pCPU, as four Counters."""
     world = World(scenario).run()
-    return +world.exits, +world.places, +world.fired
+    spurious = Counter({cpu.number: cpu.spurious for cpu in world.cpus})
+    return +world.exits, +world.places, +world.fired, +spurious

@@ -69,6 +69,7 @@ def hosts(draw: st.DrawFn, least: int = 1, most: int = 8, **fixed: Any) -> kl.Ho
         "hz": draw(st.sampled_from([100, 250, 1000, 10_000])),
         "housekeeping": draw(st.sampled_from(["idle", "ticking", "timers"])),
         "housekeeping_timer_us": draw(st.sampled_from([20, 100, 333.3])),
+        "housekeeping_work_us": draw(st.sampled_from([0, 0, 1, 50])),
         "loaded": draw(st.none() | subsets(range(count))),
         "vendor": draw(st.sampled_from(["intel", "intel", "intel", "amd"])),
         "apicv": draw(st.sampled_from([True, True, False])),
@@ -96,19 +97,33 @@ def workloads(draw: st.DrawFn) -> kl.Workload:
     timer = draw(st.sampled_from([None, 50, 130, 1000, 7000]))
     if mode == "periodic" and tick and timer:
         tick, timer = draw(st.sampled_from([(tick, None), (0, timer)]))
+    writes = {}
+    if timer and mode != "periodic" and draw(st.booleans()):
+        writes = {
+            "rearm": "relative",
+            "gap_us": draw(st.sampled_from([0, 90, 2000])),
+            "rewrites": draw(st.sampled_from([0, 1, 7])),
+            "rewrite_every_us": draw(st.sampled_from([1, 40, 300])),
+            "slides": draw(st.booleans()),
+            "rewrite_by_us": draw(st.sampled_from([0, -20, 15.5, -5000])),
+            "busy_us": 0,
+        }
+    options = {
+        "rearm": draw(st.sampled_from(["absolute", "relative"])),
+        "busy_us": draw(st.sampled_from([0, 20, 300])),
+    }
     return kl.Workload(
         tick_hz=tick,
         timer_us=timer,
-        rearm=draw(st.sampled_from(["absolute", "relative"])),
         timers=draw(st.none() | st.integers(1, 200)),
         timer_mode=mode,
-        busy_us=draw(st.sampled_from([0, 20, 300])),
         idle_us=draw(st.sampled_from([0, 0, 15, 500, 20_000])),
         waits_by=draw(st.sampled_from(["hlt", "mwait", "pause", "spin"])),
         nohz_idle=draw(st.booleans()),
         device_irq_hz=draw(rates),
         other_exit_hz=draw(rates),
         host_irq_hz=draw(rates),
+        **(options | writes),
     )
 
 

@@ -194,3 +194,21 @@ def test_history_is_in_order_and_names_its_sources():
     revisions = table[table["role"] == "revision"]
     assert list(revisions.loc[revisions["commit"].str.startswith("1714a4eb6fb0", na=False), "release"]) == ["v5.18"]
     assert list(revisions.loc[revisions["commit"].str.startswith("0c5f81dad46c", na=False), "release"]) == ["v5.3"]
+
+
+@pytest.mark.parametrize(
+    ("release", "keeps_first_local", "deferred_rearm"),
+    [
+        ("v5.2", False, False),
+        ("v5.13", False, False),
+        ("5.13.17", True, False),
+        ("5.14.2", False, False),
+        ("5.15.16", True, False),
+        ("v6.18", True, False),
+        ("v7.0", True, False),
+        ("7.1.3", True, True),
+    ],
+)
+def test_what_hrtimer_c_does_by_release(release, keeps_first_local, deferred_rearm):
+    kernel = kernels.release(release, policy.rev3)
+    assert (kernel.keeps_first_local, kernel.deferred_rearm) == (keeps_first_local, deferred_rearm)

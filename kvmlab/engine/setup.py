@@ -53,6 +53,7 @@ def kernel_values(kernel: Kernel) -> dict[str, int]:
 SAME_IN_HOST = (
     "hz", "preemption_timer_shift", "lapic_timer_advance_ns", "pi_inject_timer", "ple_window", "nohz_full",
     "isolated_domains", "apicv", "preemption_timer", "timer_migration", "tsc_ghz", "housekeeping_timer_us",
+    "housekeeping_work_us",
     "min_timer_period_us", "halt_poll_us",
 )  # fmt: skip
 SAME_IN_GUEST = (
@@ -60,7 +61,8 @@ SAME_IN_GUEST = (
     "moves_every_ms", "boot_us",
 )  # fmt: skip
 SAME_IN_WORKLOAD = (
-    "timers", "nohz_idle", "tick_hz", "timer_us", "busy_us", "idle_us", "device_irq_hz", "other_exit_hz", "host_irq_hz",
+    "timers", "nohz_idle", "tick_hz", "timer_us", "gap_us", "rewrites", "rewrite_every_us", "slides",
+    "rewrite_by_us", "busy_us", "idle_us", "device_irq_hz", "other_exit_hz", "host_irq_hz",
 )  # fmt: skip
 """What has the same name and unit in a scenario and in a record."""
 

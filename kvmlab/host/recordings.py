@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from kvmlab import data, kernels, policy
+from kvmlab.host.rearmed import check_rearmed, is_rearmed, rearmed_scenario
+from kvmlab.host.rows import Row, bit, column, whole_text
 from kvmlab.model.names import TIMER_MODES, WAITS
 from kvmlab.results.run import Run, simulate
 from kvmlab.scenario import checks
@@ -27,40 +29,29 @@ TOLERANCE = 5
 """A recording holds a few stray interrupts, so counts within 5 of it agree."""
 BOOT_US = 1900.0
 """Just before the middle of the recorder's tick of 4 ms."""
-Row = Mapping[str, Any]
-"""A row of recorded_runs.csv: column -> text as csv gives it, or value as pandas does."""
 COUNTERS = ("exits", "irq_exits", "halt_exits")
 """KVM's counters that are compared."""
 BACKGROUND = re.compile(r"timers every (\d+(?:\.\d+)?) us")
 """What CPU 0 does, where it has timers of its own."""
 
 
-def recorded_rows() -> list[dict[str, str]]:
-    """Return all rows of data/recorded/recorded_runs.csv, as mappings of column to text."""
-    with data.path("recorded", "recorded_runs.csv").open(newline="", encoding="utf-8") as file:
+def rows_of(name: str) -> list[dict[str, str]]:
+    """Return all rows of a table in data/recorded, as mappings of column to text."""
+    with data.path("recorded", name).open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
-def column(row: Row, name: str) -> Any:
-    """Return a column's value; raise ValueError that names a missing one."""
-    if not hasattr(row, "keys"):
-        raise ValueError(f"row: {checks.shown(row)} does not fit; allowed: a mapping of columns to values")
-    try:
-        return row[name]
-    except KeyError:
-        raise ValueError(f"{name}: the row has no such column; there are: {', '.join(map(str, row))}") from None
+def recorded_rows() -> list[dict[str, str]]:
+    """Return all rows of data/recorded/recorded_runs.csv, as mappings of column to text."""
+    return rows_of("recorded_runs.csv")
 
 
-def bit(row: Row, name: str) -> bool:
-    """Return a column that holds 0 or 1, as a bool."""
-    return bool(checks.whole(name, whole_text(column(row, name)), 0, 1))
+def rearmed_rows() -> list[dict[str, str]]:
+    """Return all rows of data/recorded/rearmed_runs.csv, as mappings of column to text.
 
-
-def whole_text(value: Any) -> Any:
-    """Return a number as csv gives it (text) or as pandas does; anything else as it is, for the check to name."""
-    if isinstance(value, str) and re.fullmatch(r"\d+(\.0*)?", value.strip()):
-        return int(float(value))
-    return int(value) if isinstance(value, bool) else value
+    Those are runs of guests that write their timer again before it expires, and runs beside a second VM.
+    """
+    return rows_of("rearmed_runs.csv")
 
 
 def recorded_host(row: Row) -> Host:
@@ -116,13 +107,16 @@ def recorded_guest(row: Row) -> Guest:
 def recorded_scenario(row: Row) -> Scenario:
     """Return the scenario that reproduces a recorded run.
 
-    `row`: a row of data/recorded/recorded_runs.csv, as a mapping of column to text or number. Only what the recorder
-    set up goes in; nothing that was measured does.
+    `row`: a row of data/recorded/recorded_runs.csv or rearmed_runs.csv, as a mapping of column to text or number. Only
+    what the recorder set up goes in; of what was measured, only how often CPU 0 was interrupted (``loc0``), where a
+    task ran there that sleeps by turns.
 
     Raises ValueError for a column that is missing or invalid.
 
     Example: `kl.simulate(kl.recorded_scenario(kl.recorded_rows()[0])).kvm_stat`
     """
+    if is_rearmed(row):
+        return rearmed_scenario(row)
     release = str(column(row, "kernel"))
     rule = checks.choice("policy", column(row, "policy"), policy.POLICIES)
     guest = recorded_guest(row)
@@ -180,11 +174,20 @@ def check_row(row: Row) -> dict[str, Any]:
     }
 
 
-def check_recordings() -> pd.DataFrame:
-    """Predict every recorded run. Returns one row per run, columns as in `check_row`.
+def check_recordings(rows: Iterable[Row] | None = None) -> pd.DataFrame:
+    """Predict recorded runs.
+
+    `rows`: of one of the two tables; None: all of `recorded_rows`. Returns one row per run: for `recorded_rows` with
+    the columns of `check_row`, for `rearmed_rows` as `kvmlab.host.rearmed.check_rearmed` returns it; "counts right" and
+    "placement right" are in both. Raises ValueError for a row that does not fit, and for rows of both tables at once.
 
     Example: `kl.check_recordings()["counts right"].all()`
     """
     import pandas as pd
 
-    return pd.DataFrame([check_row(row) for row in recorded_rows()])
+    chosen = recorded_rows() if rows is None else list(checks.several("rows", rows, "rows of a table in data/recorded"))
+    for row in chosen:
+        column(row, "pattern" if is_rearmed(chosen[0]) else "run")
+    if chosen and is_rearmed(chosen[0]):
+        return check_rearmed(chosen)
+    return pd.DataFrame([check_row(row) for row in chosen])

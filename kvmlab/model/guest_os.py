@@ -5,7 +5,7 @@ A guest has one LAPIC timer per vCPU and programs it for the nearest thing it wa
 
 from __future__ import annotations
 
-from kvmlab.model.draws import HIST_BINS, cost, exponential, histogram_bin
+from kvmlab.model.draws import HIST_BINS, UNIFORM_BITS, cost, exponential, histogram_bin, uniform
 from kvmlab.model.hrtimer import next_multiple
 from kvmlab.model.lapic import start_apic_timer
 from kvmlab.model.names import NEVER, Cost, Exit, Handler, Lane, State, Stream, TimerMode, Trace, Wait
@@ -109,6 +109,8 @@ def guest_resume(m: Machine, v: int, now: int) -> None:
         take_interrupt(m, v, now)
     elif vcpu.in_handler:
         schedule(m, Lane.VCPU, v, now + vcpu.left)
+    elif vcpu.acts_at != NEVER:
+        schedule(m, Lane.VCPU, v, max(now, vcpu.acts_at))
     elif not vcpu.idle:
         schedule(m, Lane.VCPU, v, NEVER if vcpu.work_left == NEVER else now + vcpu.work_left)
     elif stays_in_guest(m, v):
@@ -133,6 +135,38 @@ def finish(m: Machine, v: int, now: int) -> None:
         schedule(m, kind, v, NEVER)
 
 
+def timer_is_due_again(m: Machine, v: int, now: int) -> None:
+    """Set when the additional timer, which has come, is due again, and when the guest next writes it by itself."""
+    vcpu = m.vcpus[v]
+    program = m.guests[vcpu.guest]
+    vcpu.rewrites_left = program.rewrites
+    vcpu.acts_at = now + program.rewrite_ns if program.rewrites > 0 else NEVER
+    if not program.relative:
+        vcpu.next_timer = next_multiple(vcpu.next_timer, program.timer_ns, now)
+    elif program.gap_ns == 0:
+        vcpu.next_timer = now + program.timer_ns
+    else:
+        vcpu.next_timer = NEVER
+        vcpu.acts_at = now + ((program.gap_ns * uniform(m, v, Stream.BUSY)) >> UNIFORM_BITS)
+
+
+def writes_again(m: Machine, v: int, now: int) -> None:
+    """Arm the additional timer after the gap, or write it once more before it expires."""
+    vcpu = m.vcpus[v]
+    program = m.guests[vcpu.guest]
+    if vcpu.next_timer == NEVER:
+        vcpu.next_timer = now + program.timer_ns
+    else:
+        vcpu.rewrites_left -= 1
+        if program.slides:
+            so_far = program.rewrites - vcpu.rewrites_left
+            vcpu.next_timer = now + program.timer_ns + so_far * program.rewrite_by_ns
+        else:
+            vcpu.next_timer += program.rewrite_by_ns
+    vcpu.acts_at = now + program.rewrite_ns if vcpu.rewrites_left > 0 else NEVER
+    write_timer(m, v, wanted_deadline(m, v), now)
+
+
 def timer_handled(m: Machine, v: int, now: int) -> None:
     """Do the timer handler's work: what was due is done, and due again later."""
     vcpu = m.vcpus[v]
@@ -145,10 +179,7 @@ def timer_handled(m: Machine, v: int, now: int) -> None:
     if vcpu.next_tick <= now:
         vcpu.next_tick = next_multiple(vcpu.next_tick, program.tick_ns, now)
     if vcpu.next_timer <= now:
-        if program.relative:
-            vcpu.next_timer = now + program.timer_ns
-        else:
-            vcpu.next_timer = next_multiple(vcpu.next_timer, program.timer_ns, now)
+        timer_is_due_again(m, v, now)
 
 
 def handler_ends(m: Machine, v: int, now: int) -> None:
@@ -203,6 +234,8 @@ def guest_acts(m: Machine, v: int, now: int) -> None:
     consume(m, v, now)
     if vcpu.in_handler:
         handler_ends(m, v, now)
+    elif vcpu.acts_at <= now:
+        writes_again(m, v, now)
     elif not vcpu.idle:
         work_ends(m, v, now)
     else:

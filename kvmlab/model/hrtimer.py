@@ -10,7 +10,7 @@ from kvmlab.model.draws import cost
 from kvmlab.model.heap import remove, sift_down, sift_up
 from kvmlab.model.names import NEVER, NONE, Cost, Lane, Owner, State, Trace
 from kvmlab.model.records import Machine
-from kvmlab.model.schedule import schedule, trace_step
+from kvmlab.model.schedule import schedule, scheduled, trace_step
 
 # kernel/sched/isolation.c, kernel/sched/core.c
 
@@ -29,7 +29,7 @@ def housekeeping_any_cpu(m: Machine, cpu: int) -> int:
     return m.housekeeping[0]
 
 
-def get_nohz_timer_target(m: Machine, cpu: int) -> int:
+def get_nohz_timer_target(m: Machine, cpu: int, now: int) -> int:
     """Return the CPU that should take an unpinned timer armed on `cpu`, which is busy arming it.
 
     A housekeeping CPU keeps the timer. Otherwise the first busy housekeeping CPU, nearest scheduler domain first,
@@ -43,7 +43,7 @@ def get_nohz_timer_target(m: Machine, cpu: int) -> int:
         farther = NONE
         for i in range(len(m.housekeeping)):
             other = m.housekeeping[i]
-            if not idle_cpu(m, other):
+            if not idle_cpu(m, other, now):
                 if m.pcpus[other].domain == domain:
                     return other
                 if farther == NONE:
@@ -53,7 +53,7 @@ def get_nohz_timer_target(m: Machine, cpu: int) -> int:
     return housekeeping_any_cpu(m, cpu)
 
 
-def search_ns(m: Machine, cpu: int, target: int) -> int:
+def search_ns(m: Machine, cpu: int, target: int, now: int) -> int:
     """Return how long get_nohz_timer_target() took on `cpu` to come to `target`. Ours.
 
     Up to v5.5 it looks at every other CPU of the nearest domain, and then of the whole host, lowest number first, until
@@ -62,7 +62,7 @@ def search_ns(m: Machine, cpu: int, target: int) -> int:
     if not m.kernel.searches_all_cpus or not m.host.isolated_domains or m.pcpus[cpu].housekeeping:
         return 0
     domain = m.pcpus[cpu].domain
-    found = not idle_cpu(m, target)
+    found = not idle_cpu(m, target, now)
     found_near = found and m.pcpus[target].domain == domain
     near = 0
     far = 0
@@ -80,15 +80,22 @@ def search_ns(m: Machine, cpu: int, target: int) -> int:
     return looked_at * cost(m, m.loop.n_vcpus + cpu, Cost.SEARCHED_CPU)
 
 
-def idle_cpu(m: Machine, cpu: int) -> bool:
-    """Return True if nothing runs on `cpu`: no host task, and no vCPU that is awake."""
+def idle_cpu(m: Machine, cpu: int, now: int) -> bool:
+    """Return True if nothing runs on `cpu`: no host task, and no vCPU thread.
+
+    The thread of a vCPU that polls instead of sleeping is the running task, rq->curr, of its CPU (kvm_vcpu_halt,
+    kvm_main.c); one that is being woken is in the run queue, or on its way there (rq->nr_running, rq->ttwu_pending).
+    """
     pcpu = m.pcpus[cpu]
     if pcpu.busy:
         return False
     if pcpu.vcpu == NONE:
         return True
-    state = m.vcpus[pcpu.vcpu].state
-    return state in (State.BLOCKED, State.DONE)
+    vcpu = m.vcpus[pcpu.vcpu]
+    if vcpu.state == State.BLOCKED:
+        polls = now - vcpu.blocked_at <= vcpu.halt_poll_ns
+        return not polls and scheduled(m, Lane.VCPU, pcpu.vcpu) == NEVER
+    return vcpu.state == State.DONE
 
 
 # kernel/time/hrtimer.c
@@ -102,35 +109,69 @@ def first_expiry(m: Machine, cpu: int) -> int:
     return m.timers[m.bases[pcpu.base]].time
 
 
-def expires_next(m: Machine, cpu: int, now: int) -> int:
-    """Return when `cpu` has its next hrtimer event; NEVER if none, and while it is inside hrtimer_interrupt().
+def hrtimer_check_target(expires: int, expires_next: int) -> bool:
+    """Return True if a CPU refuses a timer from afar: the timer would come before what its event timer is set to.
 
-    That sets cpu_base->expires_next to KTIME_MAX, so that no timer is moved to it meanwhile. Ours: a field there.
+    From v6.13 on hrtimer_suitable_target(), which answers the other way round.
     """
-    pcpu = m.pcpus[cpu]
-    if now < pcpu.irq_until:
-        return NEVER
-    return first_expiry(m, cpu)
+    return expires < expires_next
 
 
 def switch_hrtimer_base(m: Machine, vcpu: int, cpu: int, target: int, expires: int, now: int) -> int:
-    """Return the CPU that really takes the timer: `target`, unless the timer would be the first to expire there.
+    """Return the CPU that really takes the timer: `target`, unless that refuses it, since it can be reprogrammed by
+    itself only.
 
-    The target would need reprogramming from afar, perhaps too late (hrtimer_check_target, from v6.13 on
-    hrtimer_suitable_target).
+    What decides is the target's expires_next, true or stale. While it is inside hrtimer_interrupt() that is KTIME_MAX,
+    and every timer is refused.
     """
-    if target != cpu and expires < expires_next(m, target, now):
+    if target == cpu:
+        return cpu
+    pcpu = m.pcpus[target]
+    pcpu.offered += 1
+    if hrtimer_check_target(expires, NEVER if now < pcpu.shut_until else pcpu.expires_next):
+        pcpu.refused += 1
         trace_step(m, now, cpu, vcpu, Trace.TARGET_REFUSED, target)
         return cpu
+    if expires < first_expiry(m, target):
+        pcpu.taken_stale += 1
     return target
 
 
+def hrtimer_update_next_event(m: Machine, cpu: int) -> int:
+    """Return when the first of the timers queued on `cpu` expires, or NEVER; remember which timer that is."""
+    pcpu = m.pcpus[cpu]
+    pcpu.next_timer = NONE if pcpu.queued == 0 else m.bases[pcpu.base]
+    return first_expiry(m, cpu)
+
+
+def __hrtimer_reprogram(m: Machine, cpu: int, expires: int) -> None:
+    """Set the event timer of `cpu` to `expires`, or to the end of an interrupt under way.
+
+    After a hang the delay that hrtimer_interrupt() has set stays in force.
+    """
+    pcpu = m.pcpus[cpu]
+    pcpu.expires_next = expires
+    if not pcpu.hang_detected:
+        schedule(m, Lane.PCPU, cpu, expires if expires == NEVER else max(expires, pcpu.irq_until))
+
+
 def hrtimer_force_reprogram(m: Machine, cpu: int) -> None:
-    """Set when hrtimer_interrupt() next runs on `cpu`: when its first timer expires, but not inside the last one."""
-    time = first_expiry(m, cpu)
-    if time != NEVER:
-        time = max(time, m.pcpus[cpu].irq_until)
-    schedule(m, Lane.PCPU, cpu, time)
+    """Set the event timer of `cpu` to what is queued there, whatever it was set to."""
+    expires = hrtimer_update_next_event(m, cpu)
+    if expires != m.pcpus[cpu].expires_next:
+        __hrtimer_reprogram(m, cpu, expires)
+
+
+def hrtimer_reprogram(m: Machine, timer: int) -> None:
+    """Set the event timer of the CPU on which this timer was queued just now, if it comes before all others there.
+
+    That CPU itself does this: an event timer cannot be set from afar.
+    """
+    t = m.timers[timer]
+    pcpu = m.pcpus[t.cpu]
+    if t.time < pcpu.expires_next:
+        pcpu.next_timer = timer
+        __hrtimer_reprogram(m, t.cpu, t.time)
 
 
 def next_multiple(last: int, period: int, now: int) -> int:
@@ -155,48 +196,68 @@ def enqueue_hrtimer(m: Machine, timer: int, cpu: int, expires: int) -> None:
     t.time = expires
     t.order = m.loop.seq
     t.cpu = cpu
+    t.base = cpu
     pcpu = m.pcpus[cpu]
     pcpu.queued += 1
     sift_up(m.timers, m.bases, pcpu.base, pcpu.queued - 1, timer)
 
 
-def __remove_hrtimer(m: Machine, timer: int) -> None:
-    """Take a queued timer out; the caller reprograms the CPU."""
+def __remove_hrtimer(m: Machine, timer: int, reprogram: bool) -> None:
+    """Take a queued timer out; if asked, set its CPU's event timer anew, should that have been set for this one."""
     t = m.timers[timer]
-    pcpu = m.pcpus[t.cpu]
+    cpu = t.cpu
+    pcpu = m.pcpus[cpu]
     remove(m.timers, m.bases, pcpu.base, pcpu.queued, timer)
     pcpu.queued -= 1
     t.cpu = NONE
+    if reprogram and pcpu.next_timer == timer:
+        hrtimer_force_reprogram(m, cpu)
 
 
-def remove_hrtimer(m: Machine, timer: int) -> None:
-    """Take a queued timer out before its time, and reprogram its CPU."""
-    cpu = m.timers[timer].cpu
-    __remove_hrtimer(m, timer)
-    hrtimer_force_reprogram(m, cpu)
+def remove_hrtimer(m: Machine, timer: int, cpu: int, keep_local: bool, now: int) -> None:
+    """Take a queued timer out before its time, by a task that runs on `cpu`.
+
+    If it was queued elsewhere, nothing sets the other CPU's event timer ("a rare case and less expensive than a smp
+    call", 5.2.1 to 7.1.3): its expires_next stays, and if that is not passed by an earlier timer of its own, one
+    interrupt comes for nothing. Only if it is inside hrtimer_interrupt() right now, it looks again at the end.
+    `keep_local`: the caller sets the event timer itself.
+    """
+    elsewhere = m.timers[timer].cpu
+    __remove_hrtimer(m, timer, elsewhere == cpu and not keep_local)
+    if elsewhere != cpu and now < m.pcpus[elsewhere].irq_end:
+        hrtimer_force_reprogram(m, elsewhere)
 
 
 def hrtimer_start(m: Machine, timer: int, expires: int, cpu: int, now: int) -> None:
-    """Arm a timer for `expires` (ns), from a task that runs on `cpu`. A LAPIC timer may leave that CPU from v5.3 on."""
+    """Arm a timer for `expires` (ns), from a task that runs on `cpu`. A LAPIC timer may leave that CPU from v5.3 on.
+
+    __hrtimer_start_range_ns(): from v5.15 on it stays if it was queued here last and the event timer is set for it.
+    v7.1 (hrtimer_prefer_local) keeps on a housekeeping CPU what get_nohz_timer_target() would leave there anyway.
+    """
     t = m.timers[timer]
+    was_first = t.base != NONE and m.pcpus[t.base].next_timer == timer
+    force_local = bool(m.kernel.keeps_first_local) and was_first and t.base == cpu
     if t.cpu != NONE:
-        remove_hrtimer(m, timer)
+        remove_hrtimer(m, timer, cpu, force_local, now)
     target = cpu
-    if t.kind == Owner.APIC_TIMER and not m.kernel.hrtimer_pinned and m.host.timer_migration:
-        wanted = get_nohz_timer_target(m, cpu)
-        m.vcpus[t.owner].search_ns += search_ns(m, cpu, wanted)
+    if t.kind == Owner.APIC_TIMER and not m.kernel.hrtimer_pinned and m.host.timer_migration and not force_local:
+        wanted = get_nohz_timer_target(m, cpu, now)
+        m.vcpus[t.owner].search_ns += search_ns(m, cpu, wanted, now)
         trace_step(m, now, cpu, t.owner, Trace.NOHZ_TARGET, wanted)
         target = switch_hrtimer_base(m, t.owner, cpu, wanted, expires, now)
     enqueue_hrtimer(m, timer, target, expires)
-    hrtimer_force_reprogram(m, target)
+    if force_local or (m.kernel.deferred_rearm and was_first and target == cpu):
+        hrtimer_force_reprogram(m, cpu)
+    elif target == cpu:
+        hrtimer_reprogram(m, timer)
     trace_step(m, now, cpu, t.owner, Trace.HRTIMER_START, target)
 
 
 def hrtimer_cancel(m: Machine, timer: int, now: int) -> bool:
-    """Stop a timer; return True if it was queued."""
+    """Stop a vCPU's timer, by the vCPU's own thread; return True if it was queued."""
     t = m.timers[timer]
     if t.cpu == NONE:
         return False
     trace_step(m, now, t.cpu, t.owner, Trace.HRTIMER_CANCEL, 0)
-    remove_hrtimer(m, timer)
+    remove_hrtimer(m, timer, m.vcpus[t.owner].pcpu, False, now)
     return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvmlab.model.guest_os import guest_acts
-from kvmlab.model.interrupts import handle_preemption_timer, hrtimer_interrupt, ipi_arrives
+from kvmlab.model.interrupts import handle_preemption_timer, hrtimer_interrupt, ipi_arrives, task_sleeps
 from kvmlab.model.names import LANE_BITS, NONE, Lane, State
 from kvmlab.model.outside import outside_event, work_arrives
 from kvmlab.model.records import Machine
@@ -18,7 +18,9 @@ def handle(m: Machine, i: int, now: int) -> None:
     cpu = i - (m.loop.n_vcpus << LANE_BITS)
     v = i >> LANE_BITS
     kind = i & ((1 << LANE_BITS) - 1)
-    if cpu >= 0:
+    if cpu >= len(m.pcpus):
+        task_sleeps(m, cpu - len(m.pcpus), now)
+    elif cpu >= 0:
         hrtimer_interrupt(m, cpu, now)
     elif kind == Lane.VCPU:
         if m.vcpus[v].state == State.GUEST:

@@ -46,7 +46,7 @@ class State(IntEnum):
 
 
 class Lane(IntEnum):
-    """What a pending event is about: PCPU once per pCPU, the others once per vCPU. The order breaks ties in time."""
+    """What a pending event is about: PCPU and TASK once per pCPU, the others once per vCPU. Ties go by this order."""
 
     HV = 0
     """The preemption timer reaches zero."""
@@ -70,6 +70,8 @@ class Lane(IntEnum):
     """The scheduler moves the vCPU."""
     PCPU = 10
     """The pCPU's event timer fires: hrtimer_interrupt()."""
+    TASK = 11
+    """The host task that sleeps and works by turns on a pCPU has done its work."""
 
 
 LANE_BITS = 4

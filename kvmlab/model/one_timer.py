@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from kvmlab.model.draws import TABLE
 from kvmlab.model.guest_os import write_timer
-from kvmlab.model.hrtimer import enqueue_hrtimer, hrtimer_force_reprogram
+from kvmlab.model.hrtimer import enqueue_hrtimer, hrtimer_reprogram
 from kvmlab.model.loop import run
 from kvmlab.model.names import NEVER, NO_EXIT, Cost, Exit, Handler, Lane, State, TimerMode
 from kvmlab.model.records import Machine
@@ -35,7 +35,7 @@ def arm_one_timer(m: Machine, deadline_ns: int, next_event_ns: int) -> int:
     start = m.costs[Cost.EXIT_TRANSITION * TABLE]
     background = 1 + len(m.pcpus) + HOUSEKEEPING_CPU
     enqueue_hrtimer(m, background, HOUSEKEEPING_CPU, start + next_event_ns)
-    hrtimer_force_reprogram(m, HOUSEKEEPING_CPU)
+    hrtimer_reprogram(m, background)
     m.guests[0].timer_ns = deadline_ns
     deadline = deadline_ns
     if vcpu.timer_mode == TimerMode.TSC_DEADLINE:

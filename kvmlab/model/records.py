@@ -88,6 +88,8 @@ class Machinery:
     skips_missed_periods: int
     searches_all_cpus: int
     nearest_any_cpu: int
+    keeps_first_local: int
+    deferred_rearm: int
     halt_poll_ns_shrink: int
     """kvm.halt_poll_ns_shrink."""
 
@@ -131,7 +133,9 @@ class HostSetup:
     tick_ns: int
     """Period of the host's tick."""
     background_ns: int
-    """Period of a loaded pCPU's own timer."""
+    """Period of a loaded pCPU's own timer, or how long its task sleeps."""
+    task_ns: int
+    """How long on average that task works between two sleeps; 0: it works all the time, beside a periodic timer."""
     min_timer_period_ns: int
     """Shortest period of a periodic LAPIC timer."""
     halt_poll_max_ns: int
@@ -149,7 +153,7 @@ class HostSetup:
     # given, in the units of kvmlab.Host, which their names say
     tsc_ghz: float
     housekeeping_timer_us: float
-    """Period of a loaded pCPU's own timer."""
+    housekeeping_work_us: float
     min_timer_period_us: float
     """kvm.min_timer_period_us."""
     halt_poll_us: float
@@ -174,6 +178,10 @@ class GuestProgram:
     """`Wait`."""
     relative: int
     """1: the additional timer is armed again one period after its handler, not after its last deadline."""
+    rewrites: int
+    """How often that timer is written again before it is left to expire."""
+    slides: int
+    """1: each of these writes sets it one period ahead; 0: it stays where the first one has set it."""
     nohz_idle: int
     """1: an idle vCPU drops its tick."""
     hlt_in_guest: int
@@ -185,6 +193,12 @@ class GuestProgram:
     """Period of its tick; NEVER: none."""
     timer_ns: int
     """Period of its additional timer; NEVER: none."""
+    gap_ns: int
+    """For how long at most it works after its handler before it arms that timer; 0: it arms in the handler."""
+    rewrite_ns: int
+    """From one write of that timer to the next."""
+    rewrite_by_ns: int
+    """By how much more each of them moves the deadline, from write to write."""
     busy_ns: int
     """Mean length of a burst of work; 0: none."""
     idle_ns: int
@@ -206,6 +220,9 @@ class GuestProgram:
     # given, in the units of kvmlab.Workload and kvmlab.Guest, which their names say; -1: None
     tick_hz: float
     timer_us: float
+    gap_us: float
+    rewrite_every_us: float
+    rewrite_by_us: float
     busy_us: float
     idle_us: float
     device_irq_hz: float
@@ -231,11 +248,28 @@ class Pcpu:
     """Where its queue of hrtimers begins in `Machine.bases`."""
     queued: int
     """Number of hrtimers in it. Written by `enqueue_hrtimer`, `__remove_hrtimer`."""
+    # struct hrtimer_cpu_base
+    expires_next: int
+    """What its event timer is set to, and other pCPUs compare with: when, as it knows, its next hrtimer expires; NEVER
+    without one. Too early once another pCPU has taken the first timer out. Written by `__hrtimer_reprogram`."""
+    next_timer: int
+    """The hrtimer that `expires_next` stands for, which may be queued no longer; NONE without one. Written by
+    `hrtimer_update_next_event`, `hrtimer_reprogram`."""
     irq_until: int
-    """No hrtimer_interrupt() begins here before that time. Written by `hrtimer_interrupt`, as `irq_end`."""
+    """No hrtimer_interrupt() begins here before that time. Written by `hrtimer_interrupt`, as the next two."""
     irq_end: int
     """When the last hrtimer_interrupt() here ended, or will end."""
-    # what was counted, by `run_hrtimer` and `hrtimer_interrupt`
+    shut_until: int
+    """Until then `expires_next` is KTIME_MAX for other pCPUs, whose timers are refused."""
+    # what was counted: the next three by `switch_hrtimer_base`, the others by `run_hrtimer` and `hrtimer_interrupt`
+    offered: int
+    """LAPIC timers that other pCPUs wanted to queue here."""
+    refused: int
+    """Those of them that stayed where they were armed."""
+    taken_stale: int
+    """Those that were taken though they came before every timer queued here, because `expires_next` was stale."""
+    spurious: int
+    """Interrupts of the event timer that found no hrtimer due."""
     fired: int
     """LAPIC timers that fired here."""
     timer_busy_ns: int
@@ -248,13 +282,15 @@ class Pcpu:
     housekeeping: Flag
     """housekeeping_cpu(cpu, HK_FLAG_TIMER)."""
     busy: Flag
-    """A host task runs here all the time."""
+    """A host task runs here. Where it sleeps by turns written by `run_hrtimer`, `task_sleeps`."""
     isolated: Flag
     """It is one of `Machine.isolated`."""
     loaded: Flag
     """It does what `HostSetup.load` says. Given if `HostSetup.loaded_given`."""
     used: Flag
     """A vCPU may run here."""
+    hang_detected: Flag
+    """The last hrtimer_interrupt() gave up: `irq_until` holds whatever is queued. Written by `hrtimer_interrupt`."""
 
 
 @dataclass(slots=True)
@@ -272,6 +308,8 @@ class Timer:
     """Its place in the heap of its pCPU. Written by `kvmlab.model.heap`."""
     cpu: int
     """The pCPU that it is queued on, NONE if it is not."""
+    base: int
+    """The pCPU that it was last queued on (timer->base), NONE before the first time."""
     kind: int
     """Whose it is (`Owner`)."""
     owner: int
@@ -399,6 +437,11 @@ class Vcpu:
     """When its tick is due; NEVER: it has none. Written by `timer_handled`, `new_work`."""
     next_timer: int
     """When its additional timer is due; NEVER: it has none. Written by `timer_handled`."""
+    acts_at: int
+    """When the guest, which works until then, writes its additional timer by itself; NEVER: it does not. Written by
+    `timer_is_due_again`, `writes_again`."""
+    rewrites_left: int
+    """How often it will write that timer again before it leaves it to expire. Written as `acts_at`."""
     timers_left: int
     """Timer interrupts until it stops; -1: it does not. Written by `timer_handled`."""
     # what was counted: armed = delivered + cancelled + coalesced + what is still due

@@ -22,12 +22,14 @@ def cold(rule: Callable[P, T]) -> Callable[P, T]:
 
 
 def lane_of(m: Machine, kind: int, owner: int) -> int:
-    """Return the number of a lane: those of a vCPU stand together, one per pCPU stands behind them all.
+    """Return the number of a lane: those of a vCPU stand together, behind them all one per pCPU, and again one.
 
-    `owner`: the vCPU, or for Lane.PCPU the pCPU.
+    `owner`: the vCPU, or for Lane.PCPU and Lane.TASK the pCPU.
     """
     if kind == Lane.PCPU:
         return (m.loop.n_vcpus << LANE_BITS) + owner
+    if kind == Lane.TASK:
+        return (m.loop.n_vcpus << LANE_BITS) + len(m.pcpus) + owner
     return (owner << LANE_BITS) + kind
 
 

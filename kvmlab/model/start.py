@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import ceil
 
 from kvmlab.model.draws import HIST_BINS, exponential, hash32, start_offset
-from kvmlab.model.hrtimer import enqueue_hrtimer, hrtimer_force_reprogram
+from kvmlab.model.hrtimer import enqueue_hrtimer, hrtimer_reprogram
 from kvmlab.model.lapic import ADVANCE_NS_INIT
 from kvmlab.model.names import NEVER, NO_EXIT, NONE, STREAMS, Exit, Handler, Lane, Load, Owner, Place, State, Stream
 from kvmlab.model.records import Machine
@@ -120,7 +120,7 @@ def plan(m: Machine) -> None:
     sizes = m.sizes
     sizes.vcpus = n
     sizes.timers = n + 2 * pcpus
-    sizes.lanes = lane_of(m, Lane.PCPU, pcpus)  # the last pCPU's stands last
+    sizes.lanes = lane_of(m, Lane.TASK, pcpus)  # the last pCPU's stands last
     sizes.queue = sizes.lanes
     sizes.exits = n * len(Exit)
     sizes.histogram = n * HIST_BINS
@@ -135,6 +135,7 @@ def plan_host(m: Machine) -> None:
     host.tsc_khz = round(host.tsc_ghz * 1e6)
     host.tick_ns = gap_ns(float(host.hz))
     host.background_ns = ns_of(host.housekeeping_timer_us, US)
+    host.task_ns = ns_of(host.housekeeping_work_us, US) if host.load == Load.TIMERS else 0
     host.min_timer_period_ns = ns_of(host.min_timer_period_us, US)
     host.halt_poll_max_ns = ns_of(host.halt_poll_us, US)
     host.ple_window_ns = round(float(host.ple_window) / host.tsc_ghz)
@@ -151,6 +152,9 @@ def plan_guest(m: Machine, number: int) -> None:
     guest = m.guests[number]
     guest.tick_ns = gap_ns(guest.tick_hz)
     guest.timer_ns = ns_of(guest.timer_us, US)
+    guest.gap_ns = ns_of(guest.gap_us, US)
+    guest.rewrite_ns = ns_of(guest.rewrite_every_us, US)
+    guest.rewrite_by_ns = round(guest.rewrite_by_us * US)
     guest.busy_ns = ns_of(guest.busy_us, US)
     guest.idle_ns = ns_of(guest.idle_us, US)
     guest.device_gap = gap_ns(guest.device_irq_hz)
@@ -178,10 +182,12 @@ def plan_pcpus(m: Machine) -> None:
         pcpu = m.pcpus[cpu]
         pcpu.index = cpu
         pcpu.vcpu = NONE
+        pcpu.expires_next = NEVER
+        pcpu.next_timer = NONE
         pcpu.housekeeping = int(is_housekeeping(bool(m.host.nohz_full), bool(pcpu.isolated)))
         if not m.host.loaded_given:
             pcpu.loaded = 1 - pcpu.isolated
-        pcpu.busy = pcpu.loaded if m.host.load != Load.IDLE else 0
+        pcpu.busy = pcpu.loaded if m.host.load != Load.IDLE and m.host.task_ns == 0 else 0
         m.sizes.housekeeping += pcpu.housekeeping
         # At most its own two hrtimers, and those of the vCPUs that may run here: on a housekeeping CPU, anyone's.
         most = 2 + (m.loop.n_vcpus if pcpu.housekeeping else pcpu.base)
@@ -266,6 +272,8 @@ def prepare_program(m: Machine, v: int) -> None:
     vcpu.next_tick = NEVER if guest.tick_ns == NEVER else vcpu.boot + guest.tick_ns
     vcpu.next_timer = NEVER if guest.timer_ns == NEVER else vcpu.boot + guest.timer_ns
     vcpu.timers_left = guest.timers
+    vcpu.rewrites_left = guest.rewrites
+    vcpu.acts_at = vcpu.boot + guest.rewrite_ns if guest.rewrites > 0 else NEVER
 
 
 def ticks(m: Machine, cpu: int) -> bool:
@@ -299,6 +307,7 @@ def prepare_timer(m: Machine, i: int, kind: int, owner: int, period: int, first:
     """Set up one hrtimer, not queued yet; `first`: when the host arms it."""
     timer = m.timers[i]
     timer.cpu = NONE
+    timer.base = NONE
     timer.kind = kind
     timer.owner = owner
     timer.period = period
@@ -320,7 +329,7 @@ def start(m: Machine) -> None:
         timer = m.timers[i]
         if timer.time != NEVER:
             enqueue_hrtimer(m, i, timer.owner, timer.time)
-            hrtimer_force_reprogram(m, timer.owner)
+            hrtimer_reprogram(m, i)
     for v in range(len(m.vcpus)):
         vcpu = m.vcpus[v]
         program = m.guests[vcpu.guest]

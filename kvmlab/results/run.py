@@ -240,8 +240,10 @@ class Run:
     def housekeeping(self) -> pd.DataFrame:
         """What LAPIC timers cost the housekeeping CPUs, one row per CPU.
 
-        Columns: timers_fired, share_of_time (spent on them, with waiting for deadlines), deepest_queue (timers served
-        in one interrupt, the host's own included), latest_us (the most that one had to wait before it was served).
+        Columns: timers_fired (count), share_of_time (from 0 to 1: spent on them, with waiting for deadlines and with
+        spurious interrupts), deepest_queue (timers served in one interrupt, the host's own included), latest_us (the
+        most that one had to wait before it was served), spurious_interrupts (count: interrupts of the CPU's event timer
+        that found nothing due, since another CPU had taken the timer out that it was set for).
         """
         import pandas as pd
 
@@ -252,6 +254,7 @@ class Run:
                 "share_of_time": pcpus["timer_busy_ns"] / max(1, self.duration_ns),
                 "deepest_queue": pcpus["queue_max"],
                 "latest_us": pcpus["late_max"] / 1e3,
+                "spurious_interrupts": pcpus["spurious"],
             },
             index=pd.Index(pcpus["index"], name="pCPU"),
         )

@@ -33,6 +33,17 @@ class Workload:
     """Period in us of an additional timer, as cyclictest has; None: none."""
     rearm: str = limited("absolute", checks.choice, REARMS)
     """That timer's next deadline: one period after the last deadline ("absolute") or after its handler ("relative")."""
+    gap_us: float = limited(0.0, checks.number, 0, 1e8, "us")
+    """With "relative": the guest arms that timer not in its handler, but computes first, for a random time from 0 to
+    gap_us, in us (any time in it is equally likely)."""
+    rewrites: int = limited(0, checks.whole, 0, 100_000)
+    """How often that timer is written again before it is left to expire, as a timeout that keeps being put off."""
+    rewrite_every_us: float = limited(200.0, checks.number, 1, 1e8, "us")
+    """The time in us from one of these writes to the next, for which the guest computes."""
+    slides: bool = limited(True, checks.flag)
+    """The deadline slides: each write sets it timer_us from now. False: it stays where the first write has set it."""
+    rewrite_by_us: float = limited(0.0, checks.number, -1e8, 1e8, "us")
+    """By how much more in us each write moves the deadline, from write to write; below 0: to an earlier time."""
     timers: int | None = limited(None, checks.whole, 1, 1 << 40)
     """The guest stops after this number of timer interrupts; None: never."""
     timer_mode: str = limited("tsc_deadline", checks.choice, TIMER_MODES)
@@ -59,6 +70,23 @@ class Workload:
                 f"timer_mode: 'periodic' has one period, but tick_hz is {self.tick_hz:g} and timer_us is "
                 f"{self.timer_us:g}; allowed: one of the two"
             )
+        self._check_writes()
+
+    def _check_writes(self) -> None:
+        """Raise ValueError where `gap_us` or `rewrites` find no timer, or no time, to apply to."""
+        for name, applies in (("gap_us", self.gap_us > 0), ("rewrites", self.rewrites > 0)):
+            wrong = [
+                text
+                for text, is_wrong in (
+                    ("timer_us is None; allowed: with timer_us", self.timer_us is None),
+                    ("timer_mode is 'periodic'; allowed: with the other modes", self.timer_mode == "periodic"),
+                    ("busy_us is not 0; allowed: without bursts of work", self.busy_us > 0),
+                    ("rearm is 'absolute'; allowed: with rearm='relative'", self.rearm != "relative"),
+                )
+                if is_wrong
+            ]
+            if applies and wrong:
+                raise ValueError(f"{name}: {getattr(self, name):g} does not fit, since {wrong[0]}")
 
 
 @dataclass(frozen=True)

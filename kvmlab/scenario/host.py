@@ -43,9 +43,13 @@ class Host:
     """CONFIG_HZ of the host: ticks per second."""
     housekeeping: str = limited("ticking", checks.choice, HOUSEKEEPING_LOADS)
     """What the housekeeping CPUs do: "idle" (their tick stops, but for the timekeeper's), "ticking" (a task runs, with
-    the host's tick), "timers" (the same, and a timer of its own every `housekeeping_timer_us`)."""
+    the host's tick), "timers" (the same, and a timer of its own every `housekeeping_timer_us`; see
+    `housekeeping_work_us`)."""
     housekeeping_timer_us: float = limited(100.0, checks.number, 5, 1e6, "us")
     """Period in us of a housekeeping CPU's own timer."""
+    housekeeping_work_us: float = limited(0.0, checks.number, 0, 1e6, "us")
+    """With "timers": above 0 the task sleeps for `housekeeping_timer_us`, then works for this long on average in us
+    (exponentially distributed), and so on. While it works no timer is set, while it sleeps its CPU is idle."""
     loaded: tuple[int, ...] | None = None
     """The pCPUs that do what `housekeeping` says; None: all that are not isolated."""
     vendor: str = limited("intel", checks.choice, VENDORS)

@@ -22,13 +22,26 @@ FREE = replace(Costs.zero(), guest_handler=ShiftedLognormal(20, 20, 0))
 
 
 @st.composite
-def guests(draw, cpu, period):
+def guests(draw, cpu, period, costs=FREE):
     mode = draw(st.sampled_from(["tsc_deadline", "oneshot", "periodic"]))
+    writes = {}
+    if mode != "periodic" and draw(st.booleans()):
+        writes = {
+            "rewrites": draw(st.integers(1, 6)),
+            "rewrite_every_us": draw(st.sampled_from([83, 197, 389])),
+            "slides": draw(st.sampled_from([True, True, False])),
+            "rewrite_by_us": draw(st.sampled_from([0, 29, -31])),
+        }
+    tick_hz = draw(st.sampled_from([0, 250])) if mode != "periodic" and not writes else 0
+    # A timer that counts from its handler drifts by what each step takes, and now and then comes together with a tick:
+    # how often is decided by a few us.
+    rearms = ["relative"] if writes else ["absolute"] if tick_hz and costs is not FREE else ["absolute", "relative"]
     workload = kl.Workload(
-        tick_hz=draw(st.sampled_from([0, 250])) if mode != "periodic" else 0,
+        tick_hz=tick_hz,
         timer_us=period,
         timer_mode=mode,
-        rearm=draw(st.sampled_from(["absolute", "relative"])),
+        rearm=draw(st.sampled_from(rearms)),
+        **writes,
         idle_us=draw(st.sampled_from([0, 1])),
         waits_by=draw(st.sampled_from(["hlt", "hlt", "mwait", "spin"])),
         nohz_idle=False,
@@ -65,27 +78,64 @@ def situations(draw):
     )
     cpus = draw(st.permutations(range(pcpus)))
     periods = draw(st.permutations(PERIODS))
+    costs = FREE if free else constant_costs()
     return kl.Scenario(
         host,
-        tuple(draw(guests(cpus[i], periods[i])) for i in range(number)),
+        tuple(draw(guests(cpus[i], periods[i], costs)) for i in range(number)),
         kernel=draw(st.sampled_from(list(kl.KERNELS))),
         duration_s=draw(st.sampled_from([0.0199, 0.0499, 0.0999])),
         seed=draw(st.integers(0, 1000)),
-        costs=FREE if free else constant_costs(),
+        costs=costs,
+        trace_steps=0,
+    )
+
+
+@st.composite
+def beside_one_that_halts(draw):
+    """A guest on an isolated pCPU, and one on a housekeeping CPU that polls, or sleeps, between its timers.
+
+    Timers leave the isolated pCPU only, so that no two guests offload each other's.
+    """
+    pcpus = draw(st.integers(3, 5))
+    cpus = draw(st.permutations(range(pcpus)))
+    host = kl.Host(
+        pcpus=pcpus,
+        isolated=cpus[:1],
+        isolated_domains=draw(st.sampled_from([True, True, False])),
+        domains=draw(st.sampled_from([(), tuple((n,) for n in range(pcpus))])),
+        housekeeping=draw(st.sampled_from(["idle", "timers"])),
+        housekeeping_timer_us=101,
+        loaded=cpus[2:3],
+        vendor=draw(st.sampled_from(["intel", "amd"])),
+        apicv=draw(st.booleans()),
+        preemption_timer=draw(st.booleans()),
+        lapic_timer_advance_ns=0,
+        halt_poll_us=draw(st.sampled_from([0, 83, 691, 30_000])),
+    )
+    periods = draw(st.permutations(PERIODS))
+    halts = kl.Workload(tick_hz=0, timer_us=periods[1], rearm="relative", idle_us=1, nohz_idle=False)
+    return kl.Scenario(
+        host,
+        (draw(guests(cpus[0], periods[0])), kl.Guest(1, pcpus=cpus[1:2], workload=halts, name="halts")),
+        kernel=draw(st.sampled_from(list(kl.KERNELS))),
+        duration_s=0.0999,
+        seed=draw(st.integers(0, 1000)),
+        costs=FREE,
         trace_steps=0,
     )
 
 
 def both(scenario):
-    """Three pairs (model, other): exits by reason, expiries by place, hrtimers fired by pCPU."""
+    """Four pairs (model, other): exits by reason, expiries by place, hrtimers fired and spurious interrupts by pCPU."""
     run = kl.simulate(scenario)
     names = {"interrupt": "EXTERNAL_INTERRUPT", "msr": "MSR_WRITE", "hlt": "HLT"}
     counted = (
         {names.get(name, name): int(count) for name, count in run.exits["Samples"].items()},
         {name: int(count) for name, count in run.placement["expiries"].items()},
         {cpu: int(count) for cpu, count in run.fired_on.items()},
+        {cpu: int(count) for cpu, count in enumerate(run.machine.pcpus["spurious"])},
     )
-    keys = (REASONS, PLACES, range(scenario.host.pcpus))
+    keys = (REASONS, PLACES, *[range(scenario.host.pcpus)] * 2)
     return [
         ({key: model.get(key, 0) for key in wanted}, {key: other[key] for key in wanted})
         for model, other, wanted in zip(counted, independent.simulate(scenario), keys, strict=True)
@@ -104,6 +154,13 @@ def test_both_count_the_same(scenario):
     for model, other in both(scenario):
         within = slack[0] + slack[1] * sum(other.values())
         assert {name: model[name] for name in model if abs(model[name] - other[name]) > within} == {}, (model, other)
+
+
+@given(beside_one_that_halts())
+@few(100)
+def test_both_see_who_polls(scenario):
+    for model, other in both(scenario):
+        assert {name: model[name] for name in model if abs(model[name] - other[name]) > 2} == {}, (model, other)
 
 
 @pytest.mark.parametrize("background", ["ticking", "timers"])

@@ -30,8 +30,8 @@ ORDER = {
     vcpu: "kvm_vcpu_exit_request kvm_arch_vcpu_load vcpu_enter_guest vcpu_block",
     hrtimer: """
         housekeeping_any_cpu get_nohz_timer_target idle_cpu
-        switch_hrtimer_base hrtimer_force_reprogram hrtimer_forward enqueue_hrtimer __remove_hrtimer remove_hrtimer
-        hrtimer_start hrtimer_cancel
+        hrtimer_check_target switch_hrtimer_base hrtimer_update_next_event __hrtimer_reprogram hrtimer_force_reprogram
+        hrtimer_reprogram hrtimer_forward enqueue_hrtimer __remove_hrtimer remove_hrtimer hrtimer_start hrtimer_cancel
     """,
 }
 

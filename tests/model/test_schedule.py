@@ -18,7 +18,7 @@ def empty(**options):
 
 
 def owners_of(kind):
-    return range(PCPUS if kind == Lane.PCPU else VCPUS)
+    return range(PCPUS if kind in (Lane.PCPU, Lane.TASK) else VCPUS)
 
 
 def drained(m):
@@ -34,7 +34,7 @@ def test_each_lane_has_a_number_of_its_own():
     m = empty()
     numbers = [lane_of(m, kind, owner) for kind in Lane for owner in owners_of(kind)]
     assert len(set(numbers)) == len(numbers)
-    assert max(numbers) == lane_of(m, Lane.PCPU, PCPUS - 1) == len(m.lanes) - 1
+    assert max(numbers) == lane_of(m, Lane.TASK, PCPUS - 1) == len(m.lanes) - 1
 
 
 def test_at_one_time_the_kind_of_lane_decides_then_who_came_first():

@@ -19,8 +19,8 @@ V5_3 = kernels.release("v5.3", policy.rev1)
 def looked_at(cpu, kernel=V5_3, **host):
     """Return how many CPUs the search on `cpu` looks at, and what it finds; 8 pCPUs, 2 to 7 isolated."""
     m = machine(kl.Host(**host), kl.Guest(pcpus=(7,)), kernel=kernel, costs=ONE_NS)
-    target = get_nohz_timer_target(m, cpu)
-    return search_ns(m, cpu, target), target
+    target = get_nohz_timer_target(m, cpu, 0)
+    return search_ns(m, cpu, target, 0), target
 
 
 TWO_NODES = ((0, 2, 3, 4), (1, 5, 6, 7))

@@ -124,7 +124,7 @@ def test_tables_are_as_large_as_planned():
     assert m.loop.n_vcpus == len(m.vcpus) == 3
     assert m.housekeeping == [0, 1, 2]
     assert len(m.timers) == 3 + 2 * 5
-    assert len(m.lanes) == len(m.queue) == 3 * (1 << LANE_BITS) + 5
+    assert len(m.lanes) == len(m.queue) == 3 * (1 << LANE_BITS) + 2 * 5
     assert len(m.exits) == 3 * len(Exit)
     assert len(m.places) == 3 * len(Place)
     assert len(m.histogram) == 3 * HIST_BINS
@@ -142,7 +142,7 @@ def test_a_queue_has_room_for_all_timers_that_can_come_to_its_pcpu():
 
 def test_the_lanes_of_a_vcpu_fit_in_their_bits():
     assert Lane.PCPU <= 1 << LANE_BITS
-    assert max(Lane) == Lane.PCPU
+    assert sorted(Lane)[-2:] == [Lane.PCPU, Lane.TASK]
 
 
 # --- a machine at time 0 ----------------------------------------------------------------------------------------------
@@ -199,3 +199,10 @@ def test_the_first_call_of_run_starts_the_machine_and_no_later_one():
     assert started > 0
     assert run(m, 0) == 0
     assert m.loop.seq == started
+
+
+def test_a_task_that_sleeps_by_turns_leaves_its_pcpu_idle():
+    host = kl.Host(pcpus=4, isolated=(2, 3), housekeeping="timers", housekeeping_work_us=20)
+    m = machine(host, kl.Guest(pcpus=(3,)))
+    assert [pcpu.busy for pcpu in m.pcpus] == [0, 0, 0, 0]
+    assert [cpu for cpu in range(4) if ticks(m, cpu)] == [0]

@@ -4,7 +4,7 @@ import pytest
 
 import kvmlab as kl
 from kvmlab import kernels, policy
-from kvmlab.model.hrtimer import remove_hrtimer
+from kvmlab.model.hrtimer import hrtimer_cancel
 from kvmlab.model.lapic import apic_timer_fn, start_sw_period
 from kvmlab.model.names import NONE, Place, TimerMode
 from tests.model.machines import machine
@@ -37,7 +37,7 @@ def test_a_late_periodic_timer_catches_up_period_by_period_up_to_v6_18(release, 
     past = 0
     while m.timers[0].time < NOW:
         past += 1
-        remove_hrtimer(m, 0)
+        hrtimer_cancel(m, 0, NOW)
         apic_timer_fn(m, 0, 0, NONE, NOW)
     assert past == (missed if late_ns > vcpu.period else 0)
     assert m.timers[0].time - NOW in range(vcpu.period + 1)

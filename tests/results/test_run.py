@@ -56,7 +56,9 @@ def test_fired_on_and_housekeeping_say_where(run):
     assert list(run.fired_on.index) == list(range(8))
     assert run.fired_on.index.name == "pCPU"
     table = run.housekeeping
-    assert list(table.columns) == ["timers_fired", "share_of_time", "deepest_queue", "latest_us"]
+    assert list(table.columns) == [
+        *("timers_fired", "share_of_time", "deepest_queue", "latest_us", "spurious_interrupts"),
+    ]
     assert list(table.index) == [0, 1]
     assert table["timers_fired"].tolist() == run.fired_on.loc[[0, 1]].tolist()
     assert run.fired_on.sum() == run.placement["expiries"].drop(["hv", "at arm"]).sum()

@@ -25,6 +25,7 @@ HOST = {
     "hz": [0, -250, 10_001, NAN, INF, "250", 100.5, *WORDS[2:]],
     "housekeeping": ["busy", "", 1, None, ["idle"], "IDLE"],
     "housekeeping_timer_us": [0, 4.9, -1, NAN, INF, 1e7, *WORDS],
+    "housekeeping_work_us": [-1, NAN, INF, 1e7, *WORDS],
     "loaded": [(8,), (0, 0), 3, ("a",), (-1,)],
     "vendor": ["Intel", "arm", "", None, 5],
     "apicv": ["on", None, 3],
@@ -42,6 +43,11 @@ WORKLOAD = {
     "tick_hz": [-1, 0.001, NAN, INF, 1e6, *WORDS],
     "timer_us": [0, 9.9, -5, NAN, INF, 1e9, *WORDS[:2], *WORDS[3:]],
     "rearm": ["Absolute", "", None, 0],
+    "gap_us": [-1, NAN, INF, 1e9, *WORDS],
+    "rewrites": [-1, 2.5, NAN, INF, 100_001, True, *WORDS],
+    "rewrite_every_us": [0, 0.5, -1, NAN, INF, 1e9, *WORDS],
+    "slides": ["yes", 2, None],
+    "rewrite_by_us": [-1e9, NAN, INF, 1e9, *WORDS],
     "timers": [0, -1, 2.5, NAN, INF, 1 << 41, True, *WORDS[:2], *WORDS[3:]],
     "timer_mode": ["tsc", "one-shot", None, 0],
     "busy_us": [-1, NAN, INF, 1e9, *WORDS],
@@ -170,6 +176,23 @@ def test_a_periodic_timer_has_one_period():
     with pytest.raises(ValueError, match=r"timer_mode: 'periodic' .*250.*1000.*allowed: one of the two"):
         kl.Workload(timer_mode="periodic", timer_us=1000)
     kl.Workload(timer_mode="periodic", timer_us=1000, tick_hz=0)
+
+
+@pytest.mark.parametrize("name", ["gap_us", "rewrites"])
+@pytest.mark.parametrize(
+    ("without", "why"),
+    [
+        ({"timer_us": None}, "timer_us is None; allowed: with timer_us"),
+        ({"timer_mode": "periodic", "tick_hz": 0}, "timer_mode is 'periodic'; allowed: "),
+        ({"busy_us": 5, "idle_us": 5}, "busy_us is not 0; allowed: "),
+        ({"rearm": "absolute"}, "rearm is 'absolute'; allowed: "),
+    ],
+)
+def test_a_timer_that_is_written_again_by_itself(name, without, why):
+    good = {"timer_us": 1000, "rearm": "relative", name: 3}
+    kl.Workload(**good)
+    with pytest.raises(ValueError, match=rf"^{name}: 3 does not fit, since {why}"):
+        kl.Workload(**(good | without))
 
 
 # --- the other entrances ----------------------------------------------------------------------------------------------
