@@ -62,8 +62,12 @@ def by_guest(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows, index=pd.Index(numbered([guest.name for guest in guests]), name="guest"))
 
 
-def compare_guests(scenario: Scenario, kernels_or_policies: Iterable[str | Kernel | Policy]) -> pd.DataFrame:
+def compare_guests(
+    scenario: Scenario, kernels_or_policies: Iterable[str | Kernel | Policy], *, progress: bool = False
+) -> pd.DataFrame:
     """Run one scenario under several kernels or policies (as `compare` takes them): whom does which help?
+
+    `progress`: show a bar for each run.
 
     Returns one row per guest and kernel (the two levels of the index), guests in the scenario's order; columns as in
     `by_guest`. Raises ValueError for a name that is not known.
@@ -76,7 +80,9 @@ def compare_guests(scenario: Scenario, kernels_or_policies: Iterable[str | Kerne
     import pandas as pd
 
     chosen = variants(scenario.kernel, kernels_or_policies)
-    tables = {name: by_guest(simulate(scenario.replace(kernel=kernel))) for name, kernel in chosen.items()}
+    tables = {
+        name: by_guest(simulate(scenario.replace(kernel=kernel), progress=progress)) for name, kernel in chosen.items()
+    }
     table = pd.concat(tables, names=["kernel"]).swaplevel()
     guests = list(dict.fromkeys(table.index.get_level_values("guest")))
     return table.reindex(pd.MultiIndex.from_product([guests, list(tables)], names=["guest", "kernel"]))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 CSV_TABLES = ("exits", "latency", "latency_histogram", "disturbance", "placement", "housekeeping", "timeline")
 """What `Run.to_csv` writes."""
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.3g} of {total:.3g} s of simulated time [{elapsed}<{remaining}]"
+"""How tqdm shows how far a run is."""
 
 
 class Run:
@@ -275,12 +278,14 @@ class Run:
         return write_chrome_trace(self.timeline, path)
 
 
-def simulate(scenario: Scenario, *, plain: bool | None = None) -> Run:
+def simulate(scenario: Scenario, *, plain: bool | None = None, progress: bool = False) -> Run:
     """Run a scenario and return what came out. The same scenario gives the same result everywhere.
 
     - `plain`: True keeps to plain Python, where None takes WebAssembly if it is there; the result is the same.
+    - `progress`: show a bar of the simulated time.
 
-    Raises ValueError if `scenario` is no Scenario.
+    A run can be interrupted (Ctrl-C, a notebook's stop button); KeyboardInterrupt then says how far it was. Raises
+    ValueError if `scenario` is no Scenario.
 
     >>> import kvmlab as kl
     >>> run = kl.simulate(kl.Scenario(kl.Host(), kl.Guest(), kernel="v5.2", duration_s=0.5))
@@ -289,5 +294,24 @@ def simulate(scenario: Scenario, *, plain: bool | None = None) -> Run:
     """
     checks.instance("scenario", scenario, Scenario)
     machine = execute.machine(scenario, plain=plain)
-    reached = machine.advance(scenario.duration_ns)
-    return Run(scenario, machine.tables(), reached)
+    with bar_of_time(scenario, progress) as reached:
+        try:
+            duration_ns = execute.run(machine, scenario.duration_ns, reached)
+        except KeyboardInterrupt as stop:
+            stop.add_note(
+                f"simulate: stopped at {machine.now() / 1e9:g} of {scenario.duration_s:g} s of simulated time."
+            )
+            raise
+    return Run(scenario, machine.tables(), duration_ns)
+
+
+@contextlib.contextmanager
+def bar_of_time(scenario: Scenario, shown: bool) -> Iterator[Callable[[int], object]]:
+    """Show a bar of simulated time under the kernel's name, if it is wanted; yield what is told the time (ns)."""
+    if not shown:
+        yield lambda now: None
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(desc=scenario.kernel.name, total=scenario.duration_s, bar_format=BAR) as bar:
+        yield lambda now: bar.update(now / 1e9 - bar.n)

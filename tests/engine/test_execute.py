@@ -6,10 +6,11 @@ import importlib.util
 import random
 import subprocess
 import sys
+from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, strategies as st
 
 import kvmlab as kl
 from kvmlab.engine import build, execute, setup
@@ -79,6 +80,25 @@ def test_a_run_goes_on_where_it_ended():
         assert reached == [SCENARIO.duration_ns * i // 7 for i in range(1, 8)]
         for table in TABLES:
             np.testing.assert_array_equal(getattr(pieces.tables(), table), getattr(whole.tables(), table), table)
+
+
+@given(scenarios(), st.sampled_from([1, 13, 500]))
+@few(15)
+def test_a_run_in_slices_is_the_same_run(scenario, events):
+    """To the last bit, in both engines; the time that is told grows, and ends where the run ends."""
+    whole = execute.machine(scenario)
+    end = whole.advance(scenario.duration_ns)
+    expected = whole.tables()
+    for plain in (False, True):
+        sliced, told = execute.machine(scenario, plain=plain), [0]
+        with mock.patch.dict(execute.SLICE, dict.fromkeys(execute.SLICE, events)):
+            assert execute.run(sliced, scenario.duration_ns, told.append) == end
+        assert told == sorted(told)
+        assert told[-1] == end
+        assert len(told) - 2 == max(0, int(expected.loop["events"][0]) - 1) // events
+        result = sliced.tables()
+        for table in TABLES:
+            np.testing.assert_array_equal(getattr(result, table), getattr(expected, table), table)
 
 
 def test_tables_outlive_their_machine():
