@@ -119,7 +119,7 @@ def test_a_release_is_major_and_minor(text, parsed):
 
 @pytest.mark.parametrize("text", ["", "v5", "five.two", "v5.x", "latest", "v5.17-rc5"])
 def test_what_is_no_release_is_named(text):
-    with pytest.raises(ValueError, match=r"release: .*allowed: major\.minor") as caught:
+    with pytest.raises(ValueError, match=r"release: .*must be major\.minor") as caught:
         kernels.parse_release(text)
     assert repr(text) in str(caught.value)
 
@@ -132,14 +132,14 @@ def test_find_takes_names_and_kernels():
 
 @pytest.mark.parametrize("name", ["v5.17", "5.2", "", None, 6.18, ()])
 def test_an_unknown_kernel_lists_the_known_ones(name):
-    with pytest.raises(ValueError, match=r"kernel: .*allowed: ") as caught:
+    with pytest.raises(ValueError, match=r"kernel: .*must be ") as caught:
         kernels.find(name)
     assert all(known in str(caught.value) for known in kl.KERNELS)
 
 
 @pytest.mark.parametrize("name", [["v5.2"], {"v5.2"}, {}])
 def test_an_unhashable_kernel_is_refused_too(name):
-    with pytest.raises(ValueError, match=r"kernel: .*allowed: "):
+    with pytest.raises(ValueError, match=r"kernel: .*must be "):
         kernels.find(name)
 
 

@@ -153,7 +153,7 @@ def test_0_and_1_are_answers():
 
 @pytest.mark.parametrize("name", ["rev4", "", "REV1", None, 3, ["rev1"], {}])
 def test_an_unknown_policy_lists_the_known_ones(name):
-    with pytest.raises(ValueError, match=r"policy: .*allowed: before, rev1, rev2, rev3"):
+    with pytest.raises(ValueError, match=r"policy: .*must be one of before, rev1, rev2, rev3"):
         policy.find(name)
 
 

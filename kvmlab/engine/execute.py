@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from kvmlab.engine import build, setup
 from kvmlab.engine.plain import PlainMachine
 from kvmlab.model.names import NONE
+from kvmlab.scenario import checks
 from kvmlab.scenario.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def module() -> bytes | None:
     """Return the module to run, made again if need be; None if runs are in plain Python, which is said once."""
     wanted = os.environ.get("KVMLAB_ENGINE", "")
     if wanted not in ("", "python"):
-        raise ValueError(f"KVMLAB_ENGINE: {wanted!r} does not fit; allowed: python, or not set")
+        raise checks.refusal("KVMLAB_ENGINE", wanted, "python, or not set")
     if wanted == "python":
         return None
     if importlib.util.find_spec("wasmtime") is None:

@@ -71,5 +71,5 @@ def to_chrome_trace(runs: Run | Iterable[Run] | Mapping[str, Any], path: str | P
         runs = dict(zip(numbered([each.scenario.kernel.name for each in several]), several, strict=True))
     for name, each in runs.items():
         if not hasattr(each, "timeline"):
-            raise ValueError(f"runs[{name!r}]: {checks.shown(each)} has no timeline; allowed: a Run or an Explanation")
+            raise checks.refusal(f"runs[{name!r}]", each, "something with a timeline: a Run or an Explanation")
     return write_chrome_trace({name: each.timeline for name, each in runs.items()}, path)

@@ -16,7 +16,7 @@ REARMS = ("absolute", "relative")
 class Workload:
     """What each vCPU of a guest does. Each field is documented below it.
 
-    ValueError names a field that does not fit, and what is allowed.
+    ValueError names the field, the value and what is allowed.
 
     >>> import kvmlab as kl
     >>> ticks_and_halts = kl.Workload(tick_hz=1000, busy_us=300, idle_us=200)
@@ -50,17 +50,15 @@ class Workload:
     def __post_init__(self) -> None:
         checks.check_fields(self)
         if self.timer_mode == "periodic" and self.tick_hz and self.timer_us:
-            raise ValueError(
-                f"timer_mode: 'periodic' has one period, but tick_hz is {self.tick_hz:g} and timer_us is "
-                f"{self.timer_us:g}; allowed: one of the two"
-            )
+            both = f"tick_hz = {self.tick_hz:g} and timer_us = {self.timer_us:g}"
+            raise checks.refusal("Workload.timer_mode", "periodic", f"another with both {both}: it has one period")
 
 
 @dataclass(frozen=True)
 class Guest:
     """A virtual machine. Each field is documented below it.
 
-    ValueError names a field that does not fit, and what is allowed.
+    ValueError names the field, the value and what is allowed.
 
     >>> import kvmlab as kl
     >>> guest = kl.Guest(vcpus=2, pcpus=(4, 5), hlt_in_guest=True, workload=kl.Workload(tick_hz=1000))
@@ -92,9 +90,9 @@ class Guest:
 
     def __post_init__(self) -> None:
         checks.check_fields(self)
-        checks.instance("workload", self.workload, Workload)
+        checks.instance("Guest.workload", self.workload, Workload)
         if self.pcpus is not None and len(self.pcpus) < self.vcpus:
-            raise ValueError(f"vcpus: {self.vcpus} do not fit on pcpus {self.pcpus}; allowed: one vCPU per pCPU")
+            raise checks.refusal("Guest.vcpus", self.vcpus, f"at most {len(self.pcpus)} on pcpus {self.pcpus}")
 
     @property
     def pool_size(self) -> int:

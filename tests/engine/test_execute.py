@@ -122,7 +122,7 @@ def test_python_can_be_asked_for(monkeypatch):
 def test_nothing_else_can_be_asked_for(monkeypatch):
     monkeypatch.setenv("KVMLAB_ENGINE", "Python")
     execute.module.cache_clear()
-    with pytest.raises(ValueError, match="KVMLAB_ENGINE: 'Python' does not fit; allowed: python, or not set"):
+    with pytest.raises(ValueError, match="KVMLAB_ENGINE: 'Python' is not allowed; it must be python, or not set"):
         execute.machine(SCENARIO)
     execute.module.cache_clear()
 
