@@ -117,7 +117,9 @@ def test_a_release_is_major_and_minor(text, parsed):
     assert kernels.parse_release(text) == parsed
 
 
-@pytest.mark.parametrize("text", ["", "v5", "five.two", "v5.x", "latest", "v5.17-rc5"])
+@pytest.mark.parametrize(
+    "text", ["", "v5", "five.two", "v5.x", "latest", "v5.17-rc5", "v-5.-3", " 5.2", "5. 2", 5.2, None]
+)
 def test_what_is_no_release_is_named(text):
     with pytest.raises(ValueError, match=r"release: .*must be major\.minor") as caught:
         kernels.parse_release(text)
@@ -189,3 +191,20 @@ def test_history_is_in_order_and_names_its_sources():
     revisions = table[table["role"] == "revision"]
     assert list(revisions.loc[revisions["commit"].str.startswith("1714a4eb6fb0", na=False), "release"]) == ["v5.18"]
     assert list(revisions.loc[revisions["commit"].str.startswith("0c5f81dad46c", na=False), "release"]) == ["v5.3"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "must"),
+    [
+        ("hrtimer_pinned", "yes", "True or False"),
+        ("hrtimer_pinned", 1, "True or False"),
+        ("halt_poll_ns_shrink", "two", "an integer"),
+        ("halt_poll_ns_shrink", True, "an integer"),
+        ("arm_fastpath", 2, "an ArmFastpath"),
+        ("advance_rule", None, "an AdvanceRule"),
+        ("name", 5, "a text"),
+    ],
+)
+def test_a_field_of_another_kind_is_refused(field, value, must):
+    with pytest.raises(ValueError, match=rf"^Kernel\.{field}: {value!r} is not allowed; it must be {must}"):
+        dataclasses.replace(kl.KERNELS["v5.18"], **{field: value})

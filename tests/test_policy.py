@@ -3,6 +3,7 @@
 import itertools
 import re
 
+import numpy as np
 import pytest
 
 from kvmlab import policy
@@ -145,6 +146,10 @@ def test_a_policy_that_fails_on_one_input_only_is_caught_and_the_input_named():
     with pytest.raises(ValueError, match="answered None") as caught:
         policy.table_bits(almost)
     assert all(f"{word}=True" in str(caught.value) for word in WORDS)
+
+
+def test_numpys_booleans_are_answers():
+    assert policy.table_bits(lambda facts: np.bool_(facts.apicv_active)) == policy.table_bits(lambda facts: facts[1])
 
 
 def test_0_and_1_are_answers():

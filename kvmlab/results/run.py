@@ -14,6 +14,7 @@ from kvmlab.engine import execute
 from kvmlab.engine.layout import Tables
 from kvmlab.model.draws import HIST_BINS
 from kvmlab.model.names import EXITS, PLACES, SVM_EXITS, Exit
+from kvmlab.results import until_end
 from kvmlab.results.chrome_trace import write_chrome_trace
 from kvmlab.results.exit_table import ExitRecords, perf_table
 from kvmlab.results.latency import Bins, histogram_table, latency_row, percentile
@@ -137,16 +138,18 @@ class Run:
         """What the guest lost to exits, one row per vCPU.
 
         Columns: share_taken (of the time the guest did not idle; from leaving the guest to being back in it, the time
-        asleep excluded), lost_us (the same as a time), longest_gap_us (the longest single gap).
+        asleep excluded), lost_us (the same as a time), longest_gap_us (the longest single gap that the guest came back
+        from). What is under way when the run ends counts up to there.
         """
         import pandas as pd
 
         vcpus = self.machine.vcpus
-        awake = np.maximum(1, self.duration_ns - vcpus["idle_ns"])
+        awake = np.maximum(1, self.duration_ns - until_end.idle_ns(vcpus, self.duration_ns))
+        lost = until_end.lost_ns(vcpus, self.duration_ns)
         return pd.DataFrame(
             {
-                "share_taken": vcpus["lost_ns"] / awake,
-                "lost_us": vcpus["lost_ns"] / 1e3,
+                "share_taken": lost / awake,
+                "lost_us": lost / 1e3,
                 "longest_gap_us": vcpus["gap_max"] / 1e3,
             },
             index=pd.Index(self.vcpu_names, name="vCPU"),
@@ -215,7 +218,7 @@ class Run:
         return pd.DataFrame(
             {
                 "timers_fired": pcpus["fired"],
-                "share_of_time": pcpus["timer_busy_ns"] / max(1, self.duration_ns),
+                "share_of_time": until_end.timer_busy_ns(pcpus, self.duration_ns) / max(1, self.duration_ns),
                 "deepest_queue": pcpus["queue_max"],
                 "latest_us": pcpus["late_max"] / 1e3,
             },

@@ -66,6 +66,7 @@ def test_no_spread_or_no_excess_is_a_constant(dist: ShiftedLognormal) -> None:
         ((0, 5, math.inf), "sd_ns", "inf"),
         ((0, 2 * MAX_NS, 1), "mean_ns", "20000000000"),
         ((6, 5, 1), "shift_ns", "6"),
+        (("x", 5, 1), "shift_ns", "'x'"),
     ],
 )
 def test_errors_name_field_value_and_limit(values: tuple[float, float, float], field: str, value: str) -> None:
@@ -73,10 +74,10 @@ def test_errors_name_field_value_and_limit(values: tuple[float, float, float], f
         ShiftedLognormal(*values)
 
 
-@pytest.mark.parametrize("u", [-0.1, 1, math.nan])
-def test_quantile_refuses_what_is_no_share(u: float) -> None:
+@pytest.mark.parametrize("u", [-0.1, 1, math.nan, "x", None])
+def test_quantile_refuses_what_is_no_share(u: object) -> None:
     with pytest.raises(ValueError, match=r"u: .*must be"):
-        fit(BEFORE).quantile(u)
+        fit(BEFORE).quantile(u)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("tail", [0, 1.1, math.nan])
