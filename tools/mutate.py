@@ -39,6 +39,8 @@ OPERATORS: dict[type[ast.AST], tuple[type[ast.AST], ...]] = {
 """What stands in for an operator."""
 CALLS = {"min": "max", "max": "min", "any": "all", "all": "any", "ceil": "int", "round": "int"}
 """What stands in for a function."""
+NOTHING = ast.Assign([ast.Name("nothing")], ast.Constant(0))
+"""What stands in for a statement: unlike `pass`, a rule may hold it."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def instead(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CALLS:
         yield "call", ast.Call(ast.Name(CALLS[node.func.id]), node.args, node.keywords)
     elif is_deed(node):
-        yield "statement", ast.Pass()
+        yield "statement", copy.deepcopy(NOTHING)
 
 
 def is_deed(node: ast.AST) -> bool:

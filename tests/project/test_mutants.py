@@ -37,18 +37,29 @@ def test_each_type_of_change_is_made():
         (5, "constant", "3", "2"),
         (8, "constant", "2", "1"),
         (10, "call", "min(a, b)", "max(a, b)"),
-        (11, "statement", "box.kept = é", "pass"),
+        (11, "statement", "box.kept = é", "nothing = 0"),
         (12, "operator", "a < b", "a <= b"),
         (12, "operator", "a < b", "a >= b"),
         (12, "operator", "a < b and not a == 1", "a < b or not a == 1"),
         (12, "operator", "not a == 1", "a == 1"),
         (12, "operator", "a == 1", "a != 1"),
         (12, "condition", "a < b and not a == 1", "not (a < b and (not a == 1))"),
-        (13, "statement", "note(a)", "pass"),
+        (13, "statement", "note(a)", "nothing = 0"),
         (14, "operator", "-a", "a"),
         (15, "operator", "a + b", "a - b"),
         (15, "branch", "a + b if b else 0", "0 if b else a + b"),
     }
+
+
+def test_a_rule_without_one_of_its_statements_can_be_translated(tmp_path):
+    pytest.importorskip("llvmlite")
+    every = tool.all_mutants(tool.Room(("kvmlab/model/vmx.py",), ()))
+    first = next(each for each in every if each.what == "statement")
+    where = tool.copied(tmp_path)
+    original = where.module()
+    assert where.module() == original is not None
+    (where.folder / first.file).write_text(first.text, encoding="utf-8")
+    assert where.module() not in (None, original)
 
 
 def test_docstrings_annotations_and_imports_are_left_alone():
