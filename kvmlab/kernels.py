@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 
 from kvmlab import policy
 from kvmlab.policy import Policy
 
+RELEASE = re.compile(r"v?(\d{1,3})\.(\d{1,3})(?=[.+]|$)")
+"""What begins the name of a release: its first two numbers."""
 STABLE = re.compile(r"v?\d+\.\d+\.(\d+)")
 """What begins the name of a stable release: its third number."""
 
@@ -32,6 +34,16 @@ class AdvanceRule(IntEnum):
     V5_2 = 0
     V5_3 = 1
     V5_8 = 2
+
+
+KINDS: dict[str, tuple[type, str]] = {
+    "str": (str, "a text"),
+    "bool": (bool, "True or False"),
+    "int": (int, "an integer"),
+    "ArmFastpath": (ArmFastpath, "an ArmFastpath"),
+    "AdvanceRule": (AdvanceRule, "an AdvanceRule"),
+}
+"""What the fields of a `Kernel` may be, by their annotation."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +94,12 @@ class Kernel:
     vcpu_enter_guest, x86.c). The back-port to 5.10.y put the line into kvm_msr_allowed(), where it counts none.
     Recorded: 5.10.262 does not count them, 6.1.176 does."""
 
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value, must = getattr(self, field.name), KINDS.get(str(field.type))
+            if must and not (isinstance(value, must[0]) and (must[0] is bool or not isinstance(value, bool))):
+                raise ValueError(f"Kernel.{field.name}: {value!r} is not allowed; it must be {must[1]}")
+
     def with_policy(self, name: str, other: Policy) -> Kernel:
         """Return the same machinery under another policy, called `name`."""
         return replace(self, name=name, policy=other)
@@ -89,13 +107,10 @@ class Kernel:
 
 def parse_release(release: str) -> tuple[int, int]:
     """Return the major and minor number of a release such as "v5.13" or "6.1.176"; ValueError if it is not one."""
-    try:
-        major, minor = release.removeprefix("v").split("+")[0].split(".")[:2]
-        return int(major), int(minor)
-    except ValueError:
-        raise ValueError(
-            f"release: {release!r} is no kernel release; allowed: major.minor, such as v5.13 or 6.1.176"
-        ) from None
+    found = RELEASE.match(release) if isinstance(release, str) else None
+    if not found:
+        raise ValueError(f"release: {release!r} is not allowed; it must be major.minor, such as v5.13 or 6.1.176")
+    return int(found[1]), int(found[2])
 
 
 def stable_number(release: str) -> int:
@@ -163,5 +178,5 @@ def find(kernel: str | Kernel) -> Kernel:
     if isinstance(kernel, Kernel):
         return kernel
     if not isinstance(kernel, str) or kernel not in KERNELS:
-        raise ValueError(f"kernel: {kernel!r} is not known; allowed: {', '.join(KERNELS)}")
+        raise ValueError(f"kernel: {kernel!r} is not allowed; it must be one of {', '.join(KERNELS)}")
     return KERNELS[kernel]

@@ -74,7 +74,7 @@ REVISIONS = tuple(POLICIES)
 def find(name: str) -> Policy:
     """Return the policy called `name`; ValueError lists the known ones."""
     if not isinstance(name, str) or name not in POLICIES:
-        raise ValueError(f"policy: {name!r} is not known; allowed: {', '.join(POLICIES)}")
+        raise ValueError(f"policy: {name!r} is not allowed; it must be one of {', '.join(POLICIES)}")
     return POLICIES[name]
 
 
@@ -111,8 +111,9 @@ def ask(policy: Policy, facts: VcpuFacts) -> bool:
         answer = policy(facts)
     except Exception as error:
         raise ValueError(f"policy {name} failed on {facts}: {type(error).__name__}: {error}") from error
-    if not isinstance(answer, bool | int) or answer not in (0, 1):
-        raise ValueError(f"policy {name} answered {answer!r} on {facts}; allowed: True or False")
+    boolean = isinstance(answer, bool | int) or type(answer).__name__ in ("bool", "bool_")  # the latter: numpy's
+    if not boolean or answer not in (0, 1):
+        raise ValueError(f"policy {name} answered {answer!r} on {facts}; it must answer True or False")
     return bool(answer)
 
 

@@ -3,6 +3,7 @@
 import itertools
 import re
 
+import numpy as np
 import pytest
 
 from kvmlab import policy
@@ -147,13 +148,17 @@ def test_a_policy_that_fails_on_one_input_only_is_caught_and_the_input_named():
     assert all(f"{word}=True" in str(caught.value) for word in WORDS)
 
 
+def test_numpys_booleans_are_answers():
+    assert policy.table_bits(lambda facts: np.bool_(facts.apicv_active)) == policy.table_bits(lambda facts: facts[1])
+
+
 def test_0_and_1_are_answers():
     assert policy.table_bits(lambda facts: int(facts.hlt_in_guest)) == policy.table_bits(lambda f: f.hlt_in_guest)
 
 
 @pytest.mark.parametrize("name", ["rev4", "", "REV1", None, 3, ["rev1"], {}])
 def test_an_unknown_policy_lists_the_known_ones(name):
-    with pytest.raises(ValueError, match=r"policy: .*allowed: before, rev1, rev2, rev3"):
+    with pytest.raises(ValueError, match=r"policy: .*must be one of before, rev1, rev2, rev3"):
         policy.find(name)
 
 

@@ -140,7 +140,7 @@ def convert(args: argparse.Namespace) -> int:
         kind, table = kl.read_any(path)
         if args.to == "chrome":
             if kind != "kvm trace":
-                raise ValueError(f"--to chrome: a {kind} file has no events in time; allowed: a kvm trace")
+                raise ValueError(f"--to chrome: a {kind} file has no events in time; it must be a kvm trace")
             text = chrome_text(kl.explain(path))
         elif args.to == "csv":
             text = csv_text(table)

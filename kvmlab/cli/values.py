@@ -29,7 +29,7 @@ def assignment(text: str) -> tuple[str, str]:
     """Take "NAME=VALUE" apart; argparse shows the error for anything else."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
-        raise argparse.ArgumentTypeError(f"{text!r} does not fit; allowed: NAME=VALUE")
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; it must be NAME=VALUE")
     return name.strip(), value.strip()
 
 

@@ -11,14 +11,20 @@ import functools
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kvmlab.engine import build, setup
 from kvmlab.engine.plain import PlainMachine
+from kvmlab.model.names import NONE
+from kvmlab.scenario import checks
 from kvmlab.scenario.scenario import Scenario
 
 if TYPE_CHECKING:
     from kvmlab.engine.wasm import WasmMachine
+
+SLICE = {"wasm": 1 << 16, "plain": 1 << 10}
+"""After how many events a run looks up: some milliseconds each, 0.2 s with thousands of vCPUs."""
 
 
 def no_module(why: str) -> bytes | None:
@@ -49,7 +55,7 @@ def module() -> bytes | None:
     """Return the module to run, made again if need be; None if runs are in plain Python, which is said once."""
     wanted = os.environ.get("KVMLAB_ENGINE", "")
     if wanted not in ("", "python"):
-        raise ValueError(f"KVMLAB_ENGINE: {wanted!r} does not fit; allowed: python, or not set")
+        raise checks.refusal("KVMLAB_ENGINE", wanted, "python, or not set")
     if wanted == "python":
         return None
     if importlib.util.find_spec("wasmtime") is None:
@@ -66,7 +72,7 @@ def module() -> bytes | None:
 
 
 def machine(scenario: Scenario, *, plain: bool | None = None) -> PlainMachine | WasmMachine:
-    """Return the machine that a scenario describes, at time 0; `advance` runs it, `tables` shows it.
+    """Return the machine that a scenario describes, at time 0; `advance` or `run` run it, `tables` shows it.
 
     `plain`: use plain Python even where there is WebAssembly (None: as `module` says).
     """
@@ -77,3 +83,16 @@ def machine(scenario: Scenario, *, plain: bool | None = None) -> PlainMachine | 
     from kvmlab.engine.wasm import WasmMachine
 
     return WasmMachine(given, chosen)
+
+
+def run(machine: PlainMachine | WasmMachine, until: int, reached: Callable[[int], object] = lambda now: None) -> int:
+    """Run a machine up to the time `until` (ns) in slices, and return the time reached, as its `advance` does.
+
+    Between two slices Python is in charge: Ctrl-C, or the stop button of a notebook, ends the run with
+    KeyboardInterrupt. `reached` is told the time (ns) after each slice.
+    """
+    events = SLICE["plain" if isinstance(machine, PlainMachine) else "wasm"]
+    while (now := machine.advance_some(until, events)) == NONE:
+        reached(machine.now())
+    reached(now)
+    return now

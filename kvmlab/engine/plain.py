@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kvmlab.engine.layout import CONSTANT, PLANNED, TABLES, Table, Tables
-from kvmlab.model.loop import run
+from kvmlab.model.loop import run, run_some
 from kvmlab.model.records import Machine, Sizes
 from kvmlab.model.start import plan, prepare
 
@@ -49,6 +49,14 @@ class PlainMachine:
     def advance(self, until: int) -> int:
         """Run up to the time `until` (ns); return the time reached."""
         return run(self.state, until)
+
+    def advance_some(self, until: int, events: int) -> int:
+        """Run up to the time `until` (ns), but for this number of events at most; NONE if they did not get there."""
+        return run_some(self.state, until, events)
+
+    def now(self) -> int:
+        """Return the time of the last event (ns)."""
+        return self.state.loop.now
 
     def tables(self) -> Tables:
         """Return the tables as they are now."""

@@ -39,7 +39,7 @@ def loaded(module: bytes) -> wasmtime.Module:
 def usable(module: bytes) -> bytes:
     """Return the module if wasmtime takes it and it is one of rules; raises an error if not."""
     names = {export.name for export in loaded(module).exports}
-    if not {"plan", "prepare", "run"} <= names:
+    if not {"plan", "prepare", "run", "run_some"} <= names:
         raise ValueError(f"it exports {sorted(names)}")
     return module
 
@@ -94,6 +94,14 @@ class WasmMachine:
     def advance(self, until: int) -> int:
         """Run up to the time `until` (ns); return the time reached."""
         return self.call("run", until)
+
+    def advance_some(self, until: int, events: int) -> int:
+        """Run up to the time `until` (ns), but for this number of events at most; NONE if they did not get there."""
+        return self.call("run_some", until, events)
+
+    def now(self) -> int:
+        """Return the time of the last event (ns)."""
+        return int(self.view("loop")["now"][0])
 
     def tables(self) -> Tables:
         """Return the tables as they are now: copies, which outlive the machine."""

@@ -131,7 +131,7 @@ def verdicts(policies: Iterable[str | Policy], scenarios: Mapping[str, Scenario]
     chosen = list(variants.variants(KERNELS[MACHINERY], policies).values())
     checks.instance("scenarios", scenarios, Mapping)
     if not scenarios:
-        raise ValueError("scenarios: {} does not fit; allowed: at least one Scenario by name")
+        raise ValueError("scenarios: {} is not allowed; it must be at least one Scenario by name")
     table = pd.concat({name: compare_guests(s, chosen) for name, s in scenarios.items()}, names=["scenario"])
     best = table.groupby(level=["scenario", "guest"], sort=False)["lost us"].transform("min")
     return table.assign(regret=table["lost us"] - best)

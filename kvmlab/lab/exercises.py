@@ -149,7 +149,7 @@ def numbers_for(exercise_id: str, student: str) -> random.Random:
     """
     require_id(exercise_id, EXERCISE_ID, "L03-E1")
     if not isinstance(student, str) or not student.strip():
-        raise ValueError(f"student: {student!r} does not fit; allowed: a name as text")
+        raise ValueError(f"student: {student!r} is not allowed; it must be a name as text")
     name = " ".join(student.split()).casefold()
     return random.Random(int.from_bytes(hashlib.sha256(f"{exercise_id} {name}".encode()).digest()[:8]))
 
@@ -207,4 +207,4 @@ def shown(value: Any, unit: str) -> str:
 def require_id(text: str, pattern: re.Pattern[str], example: str) -> None:
     """Raise ValueError if an id does not have the stable form."""
     if not pattern.fullmatch(text):
-        raise ValueError(f"id: {text!r} does not fit; allowed: like {example}")
+        raise ValueError(f"id: {text!r} is not allowed; it must be like {example}")

@@ -40,7 +40,9 @@ class Control(anywidget.AnyWidget):
         """Refuse a position that has no value."""
         index: int = proposal["value"]
         if not 0 <= index < len(self.values):
-            raise traitlets.TraitError(f"index: {index} does not fit; allowed: 0 to {len(self.values) - 1}")
+            raise traitlets.TraitError(
+                f"index: {index} is not allowed; it must be an integer from 0 to {len(self.values) - 1}"
+            )
         return index
 
     @property
@@ -51,7 +53,7 @@ class Control(anywidget.AnyWidget):
     @value.setter
     def value(self, chosen: Value) -> None:
         if chosen not in self.values:
-            raise ValueError(f"{self.label}: {chosen!r} does not fit; allowed: {', '.join(self.texts)}")
+            raise ValueError(f"{self.label}: {chosen!r} is not allowed; it must be one of {', '.join(self.texts)}")
         self.index = self.values.index(chosen)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kvmlab.model.guest_os import guest_acts
 from kvmlab.model.interrupts import handle_preemption_timer, hrtimer_interrupt, ipi_arrives, task_sleeps
-from kvmlab.model.names import LANE_BITS, NONE, Lane, State
+from kvmlab.model.names import LANE_BITS, NEVER, NONE, Lane, State
 from kvmlab.model.outside import outside_event, work_arrives
 from kvmlab.model.records import Machine
 from kvmlab.model.schedule import clear
@@ -44,14 +44,26 @@ def run(m: Machine, until: int) -> int:
 
     The first call starts the machine; a later one goes on where the last one ended.
     """
+    return run_some(m, until, NEVER)
+
+
+def run_some(m: Machine, until: int, most: int) -> int:
+    """Do as `run` does, but stop after `most` events: NONE then says that there is more to do before `until`.
+
+    Called again and again, it does what one call of `run` does, and the caller has a say in between.
+    """
     loop = m.loop
     if loop.seq == 0:
         start(m)
+    handled = 0
     while loop.queued > 0 and loop.n_done < loop.n_vcpus:
         i = m.queue[0]
         lane = m.lanes[i]
         if lane.time > until:
             break
+        if handled == most:
+            return NONE
+        handled += 1
         loop.now = lane.time
         loop.events += 1
         loop.handled = i

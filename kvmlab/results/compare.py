@@ -18,12 +18,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def compare(scenario: Scenario, kernels_or_policies: Iterable[str | Kernel | Policy] = tuple(KERNELS)) -> pd.DataFrame:
+def compare(
+    scenario: Scenario,
+    kernels_or_policies: Iterable[str | Kernel | Policy] = tuple(KERNELS),
+    *,
+    progress: bool = False,
+) -> pd.DataFrame:
     """Run one scenario under several kernels or policies: the same world for each.
 
     - `kernels_or_policies`: names of kernels ("v5.13") or of policies ("rev1"), Kernels, functions of `VcpuFacts`, or
       one of these alone. A policy is put into the machinery of the scenario's own kernel. All kernels of the course
       unless told.
+    - `progress`: show a bar for each run.
 
     Returns one row per kernel (what is named twice comes once), index `kernel`; columns as in `Run.summary`.
     Raises ValueError for a name that is not known.
@@ -37,7 +43,7 @@ def compare(scenario: Scenario, kernels_or_policies: Iterable[str | Kernel | Pol
 
     checks.instance("scenario", scenario, Scenario)
     chosen = variants(scenario.kernel, kernels_or_policies)
-    rows = [simulate(scenario.replace(kernel=kernel)).summary() for kernel in chosen.values()]
+    rows = [simulate(scenario.replace(kernel=kernel), progress=progress).summary() for kernel in chosen.values()]
     return pd.DataFrame(rows, index=pd.Index(list(chosen), name="kernel"))
 
 
@@ -65,5 +71,5 @@ def to_chrome_trace(runs: Run | Iterable[Run] | Mapping[str, Any], path: str | P
         runs = dict(zip(numbered([each.scenario.kernel.name for each in several]), several, strict=True))
     for name, each in runs.items():
         if not hasattr(each, "timeline"):
-            raise ValueError(f"runs[{name!r}]: {checks.shown(each)} has no timeline; allowed: a Run or an Explanation")
+            raise checks.refusal(f"runs[{name!r}]", each, "something with a timeline: a Run or an Explanation")
     return write_chrome_trace({name: each.timeline for name, each in runs.items()}, path)

@@ -61,7 +61,8 @@ def follow_timer(
     - `timer_migration`: sysctl kernel.timer_migration.
     - `tsc_ghz`, `preemption_timer_shift`: the preemption timer counts once every 2**shift TSC cycles.
 
-    Returns a `Story`: its fields tell the outcome, printed it shows every step. ValueError names what does not fit.
+    Returns a `Story`: its fields tell the outcome, printed it shows every step.
+    Raises ValueError that names the option, its value and what is allowed.
 
     >>> import kvmlab as kl
     >>> story = kl.follow_timer("v5.13", hlt_in_guest=True)
@@ -109,8 +110,8 @@ def one_timer(
         nohz_full=nohz_full,
         housekeeping="ticking",
         housekeeping_timer_us=1e6,  # its next event decides where a timer goes; those after it need only be few
-        apicv=apicv_active,
-        preemption_timer=hv_timer,
+        apicv=checks.flag("apicv_active", apicv_active),
+        preemption_timer=checks.flag("hv_timer", hv_timer),
         pi_inject_timer=checks.flag("pi_inject_timer", pi_inject_timer),
         timer_migration=timer_migration,
         tsc_ghz=tsc_ghz,

@@ -13,6 +13,8 @@ from kvmlab.policy import Policy
 from kvmlab.results.latency import percentile
 from kvmlab.results.run import Run, simulate
 from kvmlab.results.stats import PERCENTILES
+from kvmlab.results.until_end import lost_ns
+from kvmlab.scenario import checks
 from kvmlab.scenario.scenario import Scenario
 from kvmlab.scenario.variants import numbered, variants
 
@@ -37,7 +39,7 @@ def guest_row(run: Run, vcpus: slice) -> dict[str, float]:
         "HLT exits": count[:, Exit.HLT].sum() / seconds,
         "posted": places[Place.POSTED] / seconds,
         "not in guest": places[Place.NOT_IN_GUEST] / seconds,
-        "lost us": of_vcpu["lost_ns"].sum() / 1e3 / seconds,
+        "lost us": lost_ns(of_vcpu, run.duration_ns).sum() / 1e3 / seconds,
         **{f"{name} us": percentile(bins, PERCENTILES[name], largest) / 1e3 for name in ("p50", "p99")},
     }
 
@@ -56,14 +58,19 @@ def by_guest(run: Run) -> pd.DataFrame:
     """
     import pandas as pd
 
+    checks.instance("run", run, Run)
     guests = run.scenario.guests
     ends = np.cumsum([guest.vcpus for guest in guests])
     rows = [guest_row(run, slice(end - guest.vcpus, end)) for guest, end in zip(guests, ends, strict=True)]
     return pd.DataFrame(rows, index=pd.Index(numbered([guest.name for guest in guests]), name="guest"))
 
 
-def compare_guests(scenario: Scenario, kernels_or_policies: Iterable[str | Kernel | Policy]) -> pd.DataFrame:
+def compare_guests(
+    scenario: Scenario, kernels_or_policies: Iterable[str | Kernel | Policy], *, progress: bool = False
+) -> pd.DataFrame:
     """Run one scenario under several kernels or policies (as `compare` takes them): whom does which help?
+
+    `progress`: show a bar for each run.
 
     Returns one row per guest and kernel (the two levels of the index), guests in the scenario's order; columns as in
     `by_guest`. Raises ValueError for a name that is not known.
@@ -75,8 +82,11 @@ def compare_guests(scenario: Scenario, kernels_or_policies: Iterable[str | Kerne
     """
     import pandas as pd
 
+    checks.instance("scenario", scenario, Scenario)
     chosen = variants(scenario.kernel, kernels_or_policies)
-    tables = {name: by_guest(simulate(scenario.replace(kernel=kernel))) for name, kernel in chosen.items()}
+    tables = {
+        name: by_guest(simulate(scenario.replace(kernel=kernel), progress=progress)) for name, kernel in chosen.items()
+    }
     table = pd.concat(tables, names=["kernel"]).swaplevel()
     guests = list(dict.fromkeys(table.index.get_level_values("guest")))
     return table.reindex(pd.MultiIndex.from_product([guests, list(tables)], names=["guest", "kernel"]))

@@ -88,6 +88,7 @@ def difference(
 
 def seeds(scenario: Scenario, replications: int) -> list[int]:
     """Return this number of seeds in a row, from the scenario's own on."""
+    checks.instance("scenario", scenario, Scenario)
     count = checks.whole("replications", replications, 2, 1_000_000)
     return [(scenario.seed + i) % (1 << 32) for i in range(count)]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from kvmlab.engine import execute
 from kvmlab.engine.layout import Tables
 from kvmlab.model.draws import HIST_BINS
 from kvmlab.model.names import EXITS, PLACES, SVM_EXITS, Exit, State
+from kvmlab.results import until_end
 from kvmlab.results.chrome_trace import write_chrome_trace
 from kvmlab.results.exit_table import ExitRecords, perf_table
 from kvmlab.results.latency import Bins, histogram_table, latency_row, percentile
@@ -36,6 +38,8 @@ CSV_TABLES = (
     "timeline",
 )
 """What `Run.to_csv` writes."""
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.3g} of {total:.3g} s of simulated time [{elapsed}<{remaining}]"
+"""How tqdm shows how far a run is."""
 
 
 class Run:
@@ -143,16 +147,18 @@ class Run:
         """What the guest lost to exits, one row per vCPU.
 
         Columns: share_taken (of the time the guest did not idle; from leaving the guest to being back in it, the time
-        asleep excluded), lost_us (the same as a time), longest_gap_us (the longest single gap).
+        asleep excluded), lost_us (the same as a time), longest_gap_us (the longest single gap that the guest came back
+        from). What is under way when the run ends counts up to there.
         """
         import pandas as pd
 
         vcpus = self.machine.vcpus
-        awake = np.maximum(1, self.duration_ns - vcpus["idle_ns"])
+        awake = np.maximum(1, self.duration_ns - until_end.idle_ns(vcpus, self.duration_ns))
+        lost = until_end.lost_ns(vcpus, self.duration_ns)
         return pd.DataFrame(
             {
-                "share_taken": vcpus["lost_ns"] / awake,
-                "lost_us": vcpus["lost_ns"] / 1e3,
+                "share_taken": lost / awake,
+                "lost_us": lost / 1e3,
                 "longest_gap_us": vcpus["gap_max"] / 1e3,
             },
             index=pd.Index(self.vcpu_names, name="vCPU"),
@@ -251,7 +257,7 @@ class Run:
         return pd.DataFrame(
             {
                 "timers_fired": pcpus["fired"],
-                "share_of_time": pcpus["timer_busy_ns"] / max(1, self.duration_ns),
+                "share_of_time": until_end.timer_busy_ns(pcpus, self.duration_ns) / max(1, self.duration_ns),
                 "deepest_queue": pcpus["queue_max"],
                 "latest_us": pcpus["late_max"] / 1e3,
                 "spurious_interrupts": pcpus["spurious"],
@@ -317,12 +323,14 @@ class Run:
         return write_chrome_trace(self.timeline, path)
 
 
-def simulate(scenario: Scenario, *, plain: bool | None = None) -> Run:
+def simulate(scenario: Scenario, *, plain: bool | None = None, progress: bool = False) -> Run:
     """Run a scenario and return what came out. The same scenario gives the same result everywhere.
 
     - `plain`: True keeps to plain Python, where None takes WebAssembly if it is there; the result is the same.
+    - `progress`: show a bar of the simulated time.
 
-    Raises ValueError if `scenario` is no Scenario.
+    A run can be interrupted (Ctrl-C, a notebook's stop button); KeyboardInterrupt then says how far it was. Raises
+    ValueError if `scenario` is no Scenario.
 
     >>> import kvmlab as kl
     >>> run = kl.simulate(kl.Scenario(kl.Host(), kl.Guest(), kernel="v5.2", duration_s=0.5))
@@ -331,5 +339,24 @@ def simulate(scenario: Scenario, *, plain: bool | None = None) -> Run:
     """
     checks.instance("scenario", scenario, Scenario)
     machine = execute.machine(scenario, plain=plain)
-    reached = machine.advance(scenario.duration_ns)
-    return Run(scenario, machine.tables(), reached)
+    with bar_of_time(scenario, progress) as reached:
+        try:
+            duration_ns = execute.run(machine, scenario.duration_ns, reached)
+        except KeyboardInterrupt as stop:
+            stop.add_note(
+                f"simulate: stopped at {machine.now() / 1e9:g} of {scenario.duration_s:g} s of simulated time."
+            )
+            raise
+    return Run(scenario, machine.tables(), duration_ns)
+
+
+@contextlib.contextmanager
+def bar_of_time(scenario: Scenario, shown: bool) -> Iterator[Callable[[int], object]]:
+    """Show a bar of simulated time under the kernel's name, if it is wanted; yield what is told the time (ns)."""
+    if not shown:
+        yield lambda now: None
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(desc=scenario.kernel.name, total=scenario.duration_s, bar_format=BAR) as bar:
+        yield lambda now: bar.update(now / 1e9 - bar.n)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Generator, Iterable, Mapping
 from concurrent.futures import Executor, as_completed
@@ -14,6 +15,8 @@ from kvmlab.engine.build import source_digest
 from kvmlab.results.run import simulate
 from kvmlab.results.sweep_file import FORMAT, Result, digest, finished_points, writing
 from kvmlab.scenario import checks
+from kvmlab.scenario.guest import Guest
+from kvmlab.scenario.host import Host
 from kvmlab.scenario.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ RESULT_SOURCES = (
     "scenario/distribution.py",
     "results/latency.py",
     "results/run.py",
+    "results/until_end.py",
 )
 """What a result depends on, beside the rules."""
 
@@ -52,13 +56,15 @@ def sweep(
     - `grid`: field (as in `Scenario.replace`) -> values.
     - `executor`: any concurrent.futures.Executor, a Dask cluster's too (``Client(...).get_executor()``); None runs one
       after another.
-    - `path`: a file that keeps each finished point; if it holds some of this very sweep, only the others are run.
+    - `path`: a file that keeps each finished point; if it holds some of this very sweep, only the others are run. It
+      may be read-only if it holds all of them.
     - `progress`: show a bar.
 
     Interrupted, a sweep keeps what is done (without `path`, while this Python lives): the same call goes on from there.
 
     Returns one row per point in the grid's order, the same on any executor: the grid's fields, then the columns of
-    `Run.summary`. Raises ValueError for a field or value that is not allowed, and for a file of another sweep.
+    `Run.summary`. Raises ValueError for a field or value that is not allowed; for a file that this sweep did not write,
+    which is left as it is; and for one that another process is writing.
 
     >>> import kvmlab as kl
     >>> scenario = kl.Scenario(kl.Host(), kl.Guest(), duration_s=0.1)
@@ -70,8 +76,11 @@ def sweep(
 
     checks.instance("scenario", scenario, Scenario)
     checks.instance("grid", grid, Mapping)
+    if executor is not None:
+        checks.instance("executor", executor, Executor)
+    file = None if path is None else checks.file_path("path", path)
     points = grid_points(scenario, grid)
-    results = run_all(points, header(scenario, points), executor, Path(path) if path else None, progress)
+    results = run_all(points, header(scenario, points), executor, file, progress)
     return pd.DataFrame([{**point.fields, **result} for point, result in zip(points, results, strict=True)])
 
 
@@ -95,8 +104,15 @@ def header(scenario: Scenario, points: list[Point]) -> Result:
         "grid": digest([point.scenario for point in points]),
         "fields": list(points[0].fields) if points else [],
         "points": len(points),
+        "columns": list(columns()),
         "model": source_digest(*RESULT_SOURCES),
     }
+
+
+@functools.cache
+def columns() -> tuple[str, ...]:
+    """Return the columns that every result has."""
+    return tuple(simulate(Scenario(Host(pcpus=1, isolated=()), (Guest(),), duration_s=1e-6)).summary())
 
 
 # --- running them -----------------------------------------------------------------------------------------------------
@@ -140,14 +156,18 @@ def run_all(
 
     name = digest(head)
     done = finished_points(path, head) if path else _interrupted.setdefault(name, {})
-    todo = [i for i in range(len(points)) if i not in done]
-    bar = tqdm(total=len(points), initial=len(done), unit="run", disable=not progress)
+    if len(done) == len(points):
+        path = None  # nothing is left to be written: the file may be read-only
     try:
-        with writing(path, head) as write, bar, closing(run_points(points, todo, executor)) as results:
-            for i, result in results:
-                write(i, result)
-                done[i] = result
-                bar.update()
+        with writing(path, head) as (kept, write):
+            done.update(kept)
+            todo = [i for i in range(len(points)) if i not in done]
+            bar = tqdm(total=len(points), initial=len(done), unit="run", disable=not progress)
+            with bar, closing(run_points(points, todo, executor)) as results:
+                for i, result in results:
+                    write(i, result)
+                    done[i] = result
+                    bar.update()
     except KeyboardInterrupt as stop:
         stop.add_note(
             f"sweep: {len(done)} of {len(points)} points are done and kept; the same call goes on from there."

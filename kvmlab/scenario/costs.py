@@ -14,6 +14,7 @@ import numpy as np
 
 from kvmlab import data
 from kvmlab.model.names import STEPS
+from kvmlab.scenario import checks
 from kvmlab.scenario.distribution import IntArray, ShiftedLognormal, constant
 from kvmlab.scenario.published import (
     POSTED_TIMER_2019,
@@ -94,7 +95,7 @@ class Costs:
     def __post_init__(self) -> None:
         for name in STEPS:
             if not isinstance(getattr(self, name), ShiftedLognormal):
-                raise ValueError(f"{name}: {getattr(self, name)!r} is no cost; allowed: a ShiftedLognormal")
+                raise checks.refusal(f"Costs.{name}", getattr(self, name), "a ShiftedLognormal")
 
     @staticmethod
     def default() -> Costs:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kvmlab.model.draws import BODY, TABLE
+from kvmlab.scenario import checks
 
 IntArray = npt.NDArray[np.int64]
 
@@ -39,13 +40,10 @@ class ShiftedLognormal:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if not 0 <= value <= MAX_NS:
-                raise ValueError(f"{field.name}: {value!r} does not fit; allowed: 0 to {MAX_NS:.0f} ns")
+            checks.number(f"ShiftedLognormal.{field.name}", getattr(self, field.name), 0, MAX_NS, "ns")
         if self.shift_ns > self.mean_ns:
-            raise ValueError(
-                f"shift_ns: {self.shift_ns!r} is above the mean; allowed: 0 to mean_ns = {self.mean_ns!r} ns"
-            )
+            must = f"at most the mean: mean_ns = {self.mean_ns!r}"
+            raise checks.refusal("ShiftedLognormal.shift_ns", self.shift_ns, must)
 
     @property
     def constant(self) -> bool:
@@ -67,16 +65,16 @@ class ShiftedLognormal:
 
     def quantile(self, u: float) -> float:
         """Return the time that a share `u` of the draws does not exceed, in ns; 0 <= u < 1."""
-        if not 0 <= u < 1:
-            raise ValueError(f"u: {u!r} is no share; allowed: 0 up to but not including 1")
+        if not 0 <= checks.finite(u) < 1:
+            raise checks.refusal("u", u, "a share from 0 up to, but not including, 1")
         if self.constant:
             return self.mean_ns
         return self._at(_NORMAL.inv_cdf(u)) if u > 0 else self.shift_ns
 
     def upper_quantile(self, tail: float) -> float:
         """Return the time that a share `tail` of the draws exceeds, in ns; exact where 1 - tail would round to 1."""
-        if not 0 < tail <= 1:
-            raise ValueError(f"tail: {tail!r} is no share; allowed: above 0, up to 1")
+        if not 0 < checks.finite(tail) <= 1:
+            raise checks.refusal("tail", tail, "a share above 0, up to 1")
         if self.constant:
             return self.mean_ns
         return self._at(-_NORMAL.inv_cdf(tail)) if tail < 1 else self.shift_ns
@@ -100,8 +98,8 @@ class ShiftedLognormal:
 
     def scaled(self, factor: float) -> ShiftedLognormal:
         """Return the same shape, `factor` times as long."""
-        if not 0 <= factor < math.inf:
-            raise ValueError(f"factor: {factor!r} does not fit; allowed: a finite number from 0")
+        if not checks.finite(factor) >= 0:
+            raise checks.refusal("factor", factor, "a finite number from 0")
         return ShiftedLognormal(self.shift_ns * factor, self.mean_ns * factor, self.sd_ns * factor)
 
     def _at(self, z: float) -> float:

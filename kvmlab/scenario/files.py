@@ -18,6 +18,8 @@ What is left out keeps its default. Costs are not read from such a file: they ar
 
 from __future__ import annotations
 
+import codecs
+import itertools
 import os
 import re
 import tomllib
@@ -31,13 +33,15 @@ from kvmlab.kernels import KERNELS, Kernel
 from kvmlab.scenario import checks
 from kvmlab.scenario.costs import Costs
 from kvmlab.scenario.guest import Guest, Workload
-from kvmlab.scenario.host import Host
+from kvmlab.scenario.host import MAX_PCPUS, Host
 from kvmlab.scenario.scenario import Scenario
 
 TOP = ("kernel", "duration_s", "seed", "trace_steps", "host", "guest")
 CPU_FIELDS = ("isolated", "loaded", "pcpus")
 MAX_BYTES = 1 << 20
 """A scenario file is small; a larger one is something else."""
+MOST_CPUS = 100_000
+"""A longer list of CPUs is a mistake: CPU numbers have five digits at most."""
 
 
 def presets() -> dict[str, str]:
@@ -50,7 +54,7 @@ def preset_path(name: str) -> Path:
     """Return the file of a preset; ValueError lists the names."""
     names = presets()
     if name not in names:
-        raise ValueError(f"scenario: {name!r} is neither a file nor a preset; presets: {', '.join(names)}")
+        raise checks.refusal("scenario", name, f"a file, or one of the presets {', '.join(names)}")
     return data.path("scenarios", f"{name}.toml")
 
 
@@ -66,14 +70,17 @@ def read_scenario(path: str | os.PathLike[str]) -> Scenario:
     """
     if isinstance(path, str) and re.fullmatch(r"[\w-]+", path) and not Path(path).exists():
         path = preset_path(path)
-    with open(path, "rb") as file:
+    file_path = checks.file_path("path", path)
+    with file_path.open("rb") as file:
         raw = file.read(MAX_BYTES + 1)
     if len(raw) > MAX_BYTES:
-        raise ValueError(f"{Path(path).name}: more than {MAX_BYTES} bytes; a scenario file is smaller")
+        raise ValueError(f"{file_path.name}: more than {MAX_BYTES} bytes; a scenario file is smaller")
+    if raw.startswith(codecs.BOM_UTF8):
+        raise ValueError(f"{file_path.name}: it begins with a byte order mark; save it as UTF-8 without one")
     try:
         table = tomllib.loads(raw.decode("utf-8"))
     except (UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise ValueError(f"{Path(path).name}: this is no TOML: {error}") from None
+        raise ValueError(f"{file_path.name}: this is not TOML: {error}") from None
     return scenario_from(table)
 
 
@@ -83,7 +90,9 @@ def scenario_from(table: Mapping[str, Any]) -> Scenario:
     guests = table.get("guest", [{}])
     guests = [guests] if isinstance(guests, dict) else guests
     if not isinstance(guests, list):
-        raise ValueError(f"guest: {checks.shown(guests)} does not fit; allowed: [[guest]] tables")
+        raise checks.refusal("guest", guests, "[[guest]] tables")
+    if len(guests) > MAX_PCPUS:
+        raise checks.refusal("guest", f"{len(guests)} tables", f"at most {MAX_PCPUS} [[guest]] tables: one per pCPU")
     rest = {name: table[name] for name in ("duration_s", "seed", "trace_steps") if name in table}
     return Scenario(
         Host(**values("host", table.get("host", {}), Host)),
@@ -107,7 +116,7 @@ def kernel_from(value: Any) -> Kernel:
         return kernels.find(value)
     known("kernel", value, ("release", "policy", "name"))
     if not {"release", "policy"} <= set(value):
-        raise ValueError(f"kernel: {checks.shown(value)} does not fit; allowed: a name, or both release and policy")
+        raise checks.refusal("kernel", value, "a name, or a table with both release and policy")
     release = checks.instance("release", value["release"], str)
     name = checks.instance("name", value.get("name", f"{release} {value['policy']}"), str)
     return kernels.release(release, policy.find(value["policy"]), name=name)
@@ -116,7 +125,7 @@ def kernel_from(value: Any) -> Kernel:
 def values(where: str, table: object, kind: type) -> dict[str, Any]:
     """Return the keys of a table, checked against the fields of a dataclass; lists become tuples, as the fields are."""
     if not isinstance(table, dict):
-        raise ValueError(f"{where}: {checks.shown(table)} does not fit; allowed: a table")
+        raise checks.refusal(where, table, "a table")
     known(where, table, [field.name for field in fields(kind)])
     return {name: value_from(name, value) for name, value in table.items()}
 
@@ -134,21 +143,24 @@ def known(where: str, table: Mapping[str, Any], allowed: Sequence[str]) -> None:
     """Raise ValueError for the first key that is not allowed."""
     for name in table:
         if name not in allowed:
-            raise ValueError(f"{where}: unknown key {checks.shown(name)}; allowed: {', '.join(allowed)}")
+            raise checks.refusal(f"{where}, key", name, f"one of {', '.join(allowed)}")
 
 
 def cpu_list(field: str, text: str) -> tuple[int, ...]:
     """Return the CPU numbers of a list as the kernel writes it: "1,4-7" is (1, 4, 5, 6, 7), "" is ().
 
-    Raises ValueError that names `field`.
+    Raises ValueError that names `field`. That a CPU is named twice is left to whoever knows how many there are, but
+    more than `MOST_CPUS` are refused.
     """
-    numbers: list[int] = []
+    ranges = []
     for part in filter(None, text.strip().split(",")):
-        ends = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", part.strip())
+        ends = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", part.strip())
         if not ends or int(ends[2] or ends[1]) < int(ends[1]):
-            raise ValueError(f"{field}: {checks.shown(text)} is no CPU list; allowed: a list such as 1,4-7")
-        numbers += range(int(ends[1]), int(ends[2] or ends[1]) + 1)
-    return tuple(numbers)
+            raise checks.refusal(field, text, "a list of CPU numbers such as 1,4-7")
+        ranges.append(range(int(ends[1]), int(ends[2] or ends[1]) + 1))
+    if sum(map(len, ranges)) > MOST_CPUS:
+        raise checks.refusal(field, text, f"a list of at most {MOST_CPUS} CPU numbers")
+    return tuple(itertools.chain(*ranges))
 
 
 def scenario_to_toml(scenario: Scenario) -> str:

@@ -21,7 +21,7 @@ REARMS = ("absolute", "relative")
 class Workload:
     """What each vCPU of a guest does. Each field is documented below it.
 
-    ValueError names a field that does not fit, and what is allowed.
+    ValueError names the field, the value and what is allowed.
 
     >>> import kvmlab as kl
     >>> ticks_and_halts = kl.Workload(tick_hz=1000, busy_us=300, idle_us=200)
@@ -66,10 +66,8 @@ class Workload:
     def __post_init__(self) -> None:
         checks.check_fields(self)
         if self.timer_mode == "periodic" and self.tick_hz and self.timer_us:
-            raise ValueError(
-                f"timer_mode: 'periodic' has one period, but tick_hz is {self.tick_hz:g} and timer_us is "
-                f"{self.timer_us:g}; allowed: one of the two"
-            )
+            both = f"tick_hz = {self.tick_hz:g} and timer_us = {self.timer_us:g}"
+            raise checks.refusal("Workload.timer_mode", "periodic", f"another with both {both}: it has one period")
         self._check_writes()
 
     def _check_writes(self) -> None:
@@ -78,22 +76,23 @@ class Workload:
             wrong = [
                 text
                 for text, is_wrong in (
-                    ("timer_us is None; allowed: with timer_us", self.timer_us is None),
-                    ("timer_mode is 'periodic'; allowed: with the other modes", self.timer_mode == "periodic"),
-                    ("busy_us is not 0; allowed: without bursts of work", self.busy_us > 0),
-                    ("rearm is 'absolute'; allowed: with rearm='relative'", self.rearm != "relative"),
+                    ("timer_us is None", self.timer_us is None),
+                    ("timer_mode is 'periodic'", self.timer_mode == "periodic"),
+                    ("busy_us is not 0", self.busy_us > 0),
+                    ("rearm is 'absolute'", self.rearm != "relative"),
                 )
                 if is_wrong
             ]
             if applies and wrong:
-                raise ValueError(f"{name}: {getattr(self, name):g} does not fit, since {wrong[0]}")
+                must = f"0, since {wrong[0]}"
+                raise checks.refusal(f"Workload.{name}", getattr(self, name), must)
 
 
 @dataclass(frozen=True)
 class Guest:
     """A virtual machine. Each field is documented below it.
 
-    ValueError names a field that does not fit, and what is allowed.
+    ValueError names the field, the value and what is allowed.
 
     >>> import kvmlab as kl
     >>> guest = kl.Guest(vcpus=2, pcpus=(4, 5), hlt_in_guest=True, workload=kl.Workload(tick_hz=1000))
@@ -125,9 +124,10 @@ class Guest:
 
     def __post_init__(self) -> None:
         checks.check_fields(self)
-        checks.instance("workload", self.workload, Workload)
+        checks.instance("Guest.workload", self.workload, Workload)
         if self.pcpus is not None and len(self.pcpus) < self.vcpus:
-            raise ValueError(f"vcpus: {self.vcpus} do not fit on pcpus {self.pcpus}; allowed: {NO_SHARING}")
+            must = f"at most {len(self.pcpus)} on pcpus {self.pcpus}: {NO_SHARING}"
+            raise checks.refusal("Guest.vcpus", self.vcpus, must)
 
     @property
     def pool_size(self) -> int:

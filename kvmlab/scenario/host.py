@@ -20,7 +20,7 @@ VENDORS = ("intel", "amd")
 class Host:
     """A host: its pCPUs, which of them are isolated, and KVM's module parameters. Each field is documented below it.
 
-    ValueError names a field that does not fit, and what is allowed.
+    ValueError names the field, the value and what is allowed.
 
     >>> import kvmlab as kl
     >>> host = kl.Host(pcpus=8, isolated=(4, 5, 6, 7), housekeeping="timers")
@@ -77,12 +77,11 @@ class Host:
 
     def __post_init__(self) -> None:
         checks.check_fields(self)
-        isolated = checks.cpus("isolated", self.isolated, self.pcpus)
+        isolated = checks.cpus("Host.isolated", self.isolated, self.pcpus)
         if len(isolated) == self.pcpus:
-            raise ValueError(
-                f"isolated: {isolated} leaves no housekeeping CPU of {self.pcpus}; allowed: at most {self.pcpus - 1}"
-            )
-        loaded = None if self.loaded is None else checks.cpus("loaded", self.loaded, self.pcpus)
+            most = f"at most {self.pcpus - 1} of the {self.pcpus} pCPUs: one housekeeping CPU must be left"
+            raise checks.refusal("Host.isolated", isolated, most)
+        loaded = None if self.loaded is None else checks.cpus("Host.loaded", self.loaded, self.pcpus)
         checks.store(self, isolated=isolated, domains=checked_domains(self.domains, self.pcpus), loaded=loaded)
 
     @property
@@ -114,8 +113,8 @@ class Host:
 
 def checked_domains(domains: object, pcpus: int) -> tuple[tuple[int, ...], ...]:
     """Return `Host.domains` as tuples; ValueError unless each pCPU is in one of them, or there are none."""
-    groups = checks.several("domains", domains, "groups of CPU numbers, such as ((0, 1), (2, 3))")
-    checked = tuple(checks.cpus("domains", domain, pcpus) for domain in groups)
+    groups = checks.several("Host.domains", domains, "groups of CPU numbers, such as ((0, 1), (2, 3))")
+    checked = tuple(checks.cpus("Host.domains", domain, pcpus) for domain in groups)
     if checked and sorted(itertools.chain(*checked)) != list(range(pcpus)):
-        raise ValueError(f"domains: {checked} does not fit; allowed: every pCPU from 0 to {pcpus - 1} in one of them")
+        raise checks.refusal("Host.domains", checked, f"groups that hold each pCPU from 0 to {pcpus - 1} once")
     return checked

@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 from kvmlab import data
+from kvmlab.scenario import checks
 from kvmlab.scenario.distribution import ShiftedLognormal
 from kvmlab.scenario.interval import Interval
 
@@ -87,8 +88,7 @@ class MaxOfDraws:
     n: int
 
     def __post_init__(self) -> None:
-        if self.n < 1:
-            raise ValueError(f"n: {self.n!r} draws have no longest; allowed: 1 or more")
+        checks.whole("n", self.n, 1, 1 << 62)
 
     @property
     def median(self) -> float:
@@ -97,8 +97,8 @@ class MaxOfDraws:
 
     def quantile(self, p: float) -> float:
         """Return the time that the maximum does not exceed in a share `p` of such runs, in ns; 0 < p < 1."""
-        if not 0 < p < 1:
-            raise ValueError(f"p: {p!r} is no share; allowed: above 0, below 1")
+        if not 0 < checks.finite(p) < 1:
+            raise checks.refusal("p", p, "a share above 0 and below 1")
         return self.dist.upper_quantile(-math.expm1(math.log(p) / self.n))
 
     def percentile_of(self, observed: float) -> float:
@@ -138,8 +138,10 @@ def implied_totals(row: PublishedRow, rounding: float = 0.005) -> ImpliedTotals:
     """
     for field in ("samples_pct", "time_pct", "avg_us"):
         value = getattr(row, field)
-        if not rounding < value < 100 - rounding:
-            raise ValueError(f"{field}: {value!r} implies no totals; allowed: above {rounding}, below {100 - rounding}")
+        if not rounding < checks.finite(value) < 100 - rounding:
+            raise checks.refusal(
+                f"PublishedRow.{field}", value, f"a number above {rounding} and below {100 - rounding}"
+            )
     printed = (row.samples_pct, row.time_pct, row.avg_us)
     corners = itertools.product(*((x - rounding, x + rounding) for x in printed))
     totals, *possible = (_totals(row.samples, *point) for point in (printed, *corners))

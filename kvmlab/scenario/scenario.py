@@ -21,7 +21,7 @@ from kvmlab.scenario.host import Host
 class Scenario:
     """One host with its guests, a kernel, and for how long to simulate: what `simulate` takes.
 
-    Each field is documented below it. ValueError names a field that does not fit, and what is allowed.
+    Each field is documented below it. ValueError names the field, the value and what is allowed.
 
     >>> import kvmlab as kl
     >>> scenario = kl.Scenario(kl.Host(), kl.Guest(vcpus=2), kernel="v5.13", duration_s=0.5)
@@ -48,10 +48,10 @@ class Scenario:
     """How many steps to keep for the timeline."""
 
     def __post_init__(self) -> None:
-        checks.instance("host", self.host, Host)
+        checks.instance("Scenario.host", self.host, Host)
         checks.store(self, guests=checked_guests(self.guests), kernel=kernels.find(self.kernel))
         checks.check_fields(self)
-        checks.instance("costs", self.costs, Costs)
+        checks.instance("Scenario.costs", self.costs, Costs)
         place(self.host, self.guests)
 
     @property
@@ -82,7 +82,7 @@ class Scenario:
         for name in changes:
             checks.choice("field", name, allowed)
         if host:
-            direct["host"] = replace(checks.instance("host", direct.get("host", self.host), Host), **host)
+            direct["host"] = replace(checks.instance("Scenario.host", direct.get("host", self.host), Host), **host)
         if guest or workload:
             guests = (replace(g, **guest) for g in checked_guests(direct.get("guests", self.guests)))
             direct["guests"] = tuple(replace(g, workload=replace(g.workload, **workload)) for g in guests)
@@ -91,24 +91,26 @@ class Scenario:
 
 def checked_guests(guests: object) -> tuple[Guest, ...]:
     """Return one Guest, or several, as a tuple; ValueError for anything else."""
-    several = (guests,) if isinstance(guests, Guest) else checks.several("guests", guests, "a Guest, or several")
+    several = (
+        (guests,) if isinstance(guests, Guest) else checks.several("Scenario.guests", guests, "a Guest, or several")
+    )
     if not several:
-        raise ValueError("guests: () does not fit; allowed: at least one Guest")
-    return tuple(checks.instance("guests", guest, Guest) for guest in several)
+        raise checks.refusal("Scenario.guests", several, "at least one Guest")
+    return tuple(checks.instance("Scenario.guests", guest, Guest) for guest in several)
 
 
 def place(host: Host, guests: tuple[Guest, ...]) -> tuple[tuple[int, ...], ...]:
     """Return the pCPUs of each guest; ValueError if the guests don't fit on the host."""
     wanted = sum(guest.vcpus for guest in guests)
     if wanted > host.pcpus:
-        raise ValueError(f"vcpus: {wanted} in all do not fit on {host.pcpus} pCPUs; allowed: {NO_SHARING}")
+        raise checks.refusal("Guest.vcpus", wanted, f"at most {host.pcpus} in all guests: {NO_SHARING}")
     taken: set[int] = set()
     for guest in guests:
         if guest.pcpus is not None:
-            own = set(checks.cpus("pcpus", guest.pcpus, host.pcpus))
+            own = set(checks.cpus("Guest.pcpus", guest.pcpus, host.pcpus))
             if taken & own:
-                theirs = f"{sorted(taken & own)} of guest {guest.name!r} are another guest's already"
-                raise ValueError(f"pcpus: {theirs}; allowed: {NO_SHARING}")
+                theirs = f"guest {guest.name!r} shares {sorted(taken & own)} with another guest"
+                raise checks.refusal("Guest.pcpus", guest.pcpus, f"pCPUs of its own ({theirs}): {NO_SHARING}")
             taken |= own
     pools = [cpu for guest in guests for cpu in guest.pcpus or [NONE] * guest.vcpus]
     place_vcpus(pools, list(host.isolated), [0] * host.pcpus)
@@ -116,6 +118,7 @@ def place(host: Host, guests: tuple[Guest, ...]) -> tuple[tuple[int, ...], ...]:
     for guest in guests:
         cpus = tuple(cpu for cpu in itertools.islice(rest, guest.pool_size) if cpu != NONE)
         if len(cpus) < guest.vcpus:
-            raise ValueError(f"vcpus: {guest.vcpus} of guest {guest.name!r} do not fit on the {len(cpus)} pCPUs left")
+            left = f"at most {len(cpus)} for guest {guest.name!r}: the other pCPUs are taken"
+            raise checks.refusal("Guest.vcpus", guest.vcpus, left)
         result.append(cpus)
     return tuple(result)

@@ -22,11 +22,9 @@ def variant(base: Kernel, choice: str | Kernel | Policy) -> Kernel:
             return base.with_policy(choice, policy.POLICIES[choice])
         if choice in KERNELS:
             return KERNELS[choice]
-        raise ValueError(
-            f"kernel or policy: {choice!r} is not known; allowed: {', '.join([*KERNELS, *policy.POLICIES])}"
-        )
+        raise checks.refusal("kernel or policy", choice, f"one of {', '.join([*KERNELS, *policy.POLICIES])}")
     if not isinstance(choice, Callable):  # type: ignore[arg-type]
-        raise ValueError(f"kernel or policy: {choice!r} is neither a name, a Kernel nor a function of VcpuFacts")
+        raise checks.refusal("kernel or policy", choice, "a name, a Kernel, or a function of VcpuFacts")
     return base.with_policy(getattr(choice, "__name__", "policy"), choice)
 
 
@@ -34,8 +32,10 @@ def variants(base: Kernel, choices: str | Kernel | Policy | Iterable[str | Kerne
     """Return several kernels to compare, by name: each as `variant` takes it, or one alone; duplicates go."""
     if isinstance(choices, str | Kernel) or callable(choices):
         choices = (choices,)
-    kind = "names of kernels or policies, Kernels, or functions of VcpuFacts"
+    kind = "one or more names of kernels or policies, Kernels, or functions of VcpuFacts"
     several = checks.several("kernels_or_policies", choices, kind)
+    if not several:
+        raise checks.refusal("kernels_or_policies", choices, kind)
     chosen = list(dict.fromkeys(variant(base, choice) for choice in several))
     return dict(zip(numbered([kernel.name for kernel in chosen]), chosen, strict=True))
 

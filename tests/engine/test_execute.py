@@ -6,10 +6,11 @@ import importlib.util
 import random
 import subprocess
 import sys
+from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, strategies as st
 
 import kvmlab as kl
 from kvmlab.engine import build, execute, setup
@@ -81,6 +82,25 @@ def test_a_run_goes_on_where_it_ended():
             np.testing.assert_array_equal(getattr(pieces.tables(), table), getattr(whole.tables(), table), table)
 
 
+@given(scenarios(), st.sampled_from([1, 13, 500]))
+@few(15)
+def test_a_run_in_slices_is_the_same_run(scenario, events):
+    """To the last bit, in both engines; the time that is told grows, and ends where the run ends."""
+    whole = execute.machine(scenario)
+    end = whole.advance(scenario.duration_ns)
+    expected = whole.tables()
+    for plain in (False, True):
+        sliced, told = execute.machine(scenario, plain=plain), [0]
+        with mock.patch.dict(execute.SLICE, dict.fromkeys(execute.SLICE, events)):
+            assert execute.run(sliced, scenario.duration_ns, told.append) == end
+        assert told == sorted(told)
+        assert told[-1] == end
+        assert len(told) - 2 == max(0, int(expected.loop["events"][0]) - 1) // events
+        result = sliced.tables()
+        for table in TABLES:
+            np.testing.assert_array_equal(getattr(result, table), getattr(expected, table), table)
+
+
 def test_tables_outlive_their_machine():
     machine = execute.machine(SCENARIO)
     machine.advance(SCENARIO.duration_ns)
@@ -102,7 +122,7 @@ def test_python_can_be_asked_for(monkeypatch):
 def test_nothing_else_can_be_asked_for(monkeypatch):
     monkeypatch.setenv("KVMLAB_ENGINE", "Python")
     execute.module.cache_clear()
-    with pytest.raises(ValueError, match="KVMLAB_ENGINE: 'Python' does not fit; allowed: python, or not set"):
+    with pytest.raises(ValueError, match="KVMLAB_ENGINE: 'Python' is not allowed; it must be python, or not set"):
         execute.machine(SCENARIO)
     execute.module.cache_clear()
 

@@ -122,5 +122,5 @@ def test_numbers_need_a_name(student):
 
 
 def test_numbers_need_an_exercise():
-    with pytest.raises(ValueError, match="id: 'E2' does not fit"):
+    with pytest.raises(ValueError, match="id: 'E2' is not allowed"):
         numbers_for("E2", "Ada Lovelace")

@@ -17,7 +17,7 @@ def test_a_slider_holds_its_values():
     assert (slider.index, slider.value, slider.texts) == (1, 2, ["1 m/s", "2 m/s", "5 m/s"])
     slider.value = 5
     assert slider.index == 2
-    with pytest.raises(ValueError, match="speed: 3 does not fit; allowed: 1 m/s, 2 m/s, 5 m/s"):
+    with pytest.raises(ValueError, match="speed: 3 is not allowed; it must be one of 1 m/s, 2 m/s, 5 m/s"):
         slider.value = 3
 
 

@@ -52,5 +52,5 @@ def test_chrome_trace_of_some_runs_names_each(tmp_path):
     names = [event["args"]["name"] for event in trace["traceEvents"] if event["name"] == "process_name"]
     assert sorted(names) == ["v5.13", "v5.18", "v5.18 2"]
     assert kl.to_chrome_trace(runs[0])["traceEvents"]
-    with pytest.raises(ValueError, match=r"runs\['a'\]: 7 has no timeline"):
+    with pytest.raises(ValueError, match=r"runs\['a'\]: 7 is not allowed; it must be something with a timeline"):
         kl.to_chrome_trace({"a": 7})

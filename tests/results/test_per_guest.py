@@ -78,3 +78,16 @@ def test_example_takes_changes_as_a_scenario_does():
 def test_what_is_no_kernel_or_policy_is_refused():
     with pytest.raises(ValueError, match="kernel or policy: 'rev4'"):
         kl.compare_guests(kl.three_guests(), ["rev4"])
+
+
+def test_what_is_no_run_and_no_scenario_is_refused():
+    with pytest.raises(ValueError, match=r"^run: 'x' is not allowed; it must be a Run"):
+        kl.by_guest("x")
+    with pytest.raises(ValueError, match=r"^scenario: 'x' is not allowed; it must be a Scenario"):
+        kl.compare_guests("x", ["rev1"])
+
+
+@pytest.mark.parametrize("use", [kl.compare, kl.compare_guests])
+def test_nothing_to_compare_is_refused(use):
+    with pytest.raises(ValueError, match=r"^kernels_or_policies: \[\] is not allowed; it must be one or more names"):
+        use(kl.three_guests(), [])

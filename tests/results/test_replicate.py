@@ -23,6 +23,12 @@ def test_replications_say_how_sure_a_mean_is():
         kl.replicate(SCENARIO, 1)
 
 
+@pytest.mark.parametrize("use", [lambda bad: kl.replicate(bad, 3), lambda bad: kl.difference(bad, "rev1", "rev3")])
+def test_only_a_scenario_is_replicated(use):
+    with pytest.raises(ValueError, match=r"^scenario: 5 is not allowed; it must be a Scenario"):
+        use(5)
+
+
 def test_common_random_numbers_sharpen_a_difference():
     table = kl.difference(SCENARIO, "rev1", "rev3", 8, progress=False)
     assert table.loc["PREEMPTION_TIMER", "low"] > 0

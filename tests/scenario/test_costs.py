@@ -89,7 +89,7 @@ def test_costs_can_be_replaced_one_by_one_and_say_so() -> None:
 
 
 def test_costs_refuse_what_is_no_distribution() -> None:
-    with pytest.raises(ValueError, match="tick: 5 is no cost; allowed: a ShiftedLognormal"):
+    with pytest.raises(ValueError, match="tick: 5 is not allowed; it must be a ShiftedLognormal"):
         replace(Costs.default(), tick=5)
 
 

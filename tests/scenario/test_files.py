@@ -1,5 +1,6 @@
 """Scenario files: what is written reads back, presets tell the policies apart, and errors name table, key and limit."""
 
+import os
 import tomllib
 from dataclasses import replace
 
@@ -102,31 +103,43 @@ def test_presets_are_described():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("kernle = 1", r"the file: unknown key 'kernle'; allowed: kernel, duration_s, seed, trace_steps, host, guest"),
-        ("[host]\npcpu = 3", r"host: unknown key 'pcpu'; allowed: pcpus, isolated,"),
-        ("[[guest]]\n[[guest]]\nvcpu = 3", r"guest 2: unknown key 'vcpu'; allowed: vcpus,"),
-        ("[[guest]]\n[guest.workload]\ntick = 3", r"guest 1, workload: unknown key 'tick'; allowed: tick_hz,"),
-        ("[[guest]]\n[guest.workload]\ntick_hz = -3", r"tick_hz: -3 does not fit; allowed: a number from 0"),
-        ("[[guest]]\n[guest.workload]\ntick_hz = nan", r"tick_hz: nan does not fit"),
-        ("[[guest]]\n[guest.workload]\ntick_hz = '3'", r"tick_hz: '3' does not fit"),
-        ("host = 3", r"host: 3 does not fit; allowed: a table"),
-        ("guest = 3", r"guest: 3 does not fit; allowed: \[\[guest\]\] tables"),
-        ("guest = [3]", r"guest 1: 3 does not fit; allowed: a table"),
-        ("guest = []", r"guests: \(\) does not fit; allowed: at least one Guest"),
-        ("[[guest]]\nworkload = 3", r"guest 1, workload: 3 does not fit; allowed: a table"),
-        ("[host]\nisolated = '1-'", r"isolated: '1-' is no CPU list; allowed: a list such as 1,4-7"),
-        ("[host]\nisolated = '5-2'", r"isolated: '5-2' is no CPU list"),
-        ("[host]\nisolated = '0-7'", r"isolated: .* leaves no housekeeping CPU"),
-        ("kernel = 'v9'", r"kernel: 'v9' is not known; allowed: v5.2"),
-        ("kernel = 5", r"kernel: 5 is not known"),
-        ("kernel = { release = '6.1' }", r"kernel: .* allowed: a name, or both release and policy"),
-        ("kernel = { release = 6.1, policy = 'rev1' }", r"release: 6.1 does not fit; allowed: a str"),
-        ("kernel = { release = 'six', policy = 'rev1' }", r"release: 'six' is no kernel release"),
-        ("kernel = { release = '6.1', policy = 'rev9' }", r"policy: 'rev9' is not known; allowed: before, rev1"),
-        ("duration_s = 'long'", r"duration_s: 'long' is not a number"),
-        ("duration_s = 2024-01-01", r"duration_s: .* is not a number"),
-        ("kernel = 1 2", r"scenario.toml: this is no TOML: .*line 1"),
-        ("a = " + "[" * 100_000, r"scenario.toml: this is no TOML"),
+        (
+            "kernle = 1",
+            r"the file, key: 'kernle' is not allowed; it must be one of kernel, duration_s, seed, trace_steps",
+        ),
+        ("[host]\npcpu = 3", r"host, key: 'pcpu' is not allowed; it must be one of pcpus, isolated,"),
+        ("[[guest]]\n[[guest]]\nvcpu = 3", r"guest 2, key: 'vcpu' is not allowed; it must be one of vcpus,"),
+        ("[[guest]]\n[guest.workload]\ntick = 3", r"workload, key: 'tick' is not allowed; it must be one of tick_hz,"),
+        (
+            "[[guest]]\n[guest.workload]\ntick_hz = -3",
+            r"Workload.tick_hz: -3 is not allowed; it must be 0, or a number from 0.01",
+        ),
+        ("[[guest]]\n[guest.workload]\ntick_hz = nan", r"tick_hz: nan is not allowed"),
+        ("[[guest]]\n[guest.workload]\ntick_hz = '3'", r"tick_hz: '3' is not allowed"),
+        ("host = 3", r"host: 3 is not allowed; it must be a table"),
+        ("guest = 3", r"guest: 3 is not allowed; it must be \[\[guest\]\] tables"),
+        ("guest = [3]", r"guest 1: 3 is not allowed; it must be a table"),
+        ("guest = []", r"guests: \(\) is not allowed; it must be at least one Guest"),
+        ("[[guest]]\nworkload = 3", r"guest 1, workload: 3 is not allowed; it must be a table"),
+        ("[host]\nisolated = '1-'", r"isolated: '1-' is not allowed; it must be a list of CPU numbers such as 1,4-7"),
+        ("[host]\nisolated = '5-2'", r"isolated: '5-2' is not allowed; it must be a list of CPU numbers"),
+        ("[host]\nisolated = '0-7'", r"Host.isolated: .* at most 7 of the 8 pCPUs: one housekeeping CPU must be left"),
+        (f"[host]\nisolated = '{'0-99999,' * 1000}'", r"isolated: .* is not allowed; .* at most 100000 CPU numbers"),
+        ("[[guest]]\n" * 8193, r"guest: '8193 tables' is not allowed; it must be at most 8192"),
+        ("\ufeffseed = 3", r"scenario.toml: it begins with a byte order mark; save it as UTF-8 without one"),
+        ("kernel = 'v9'", r"kernel: 'v9' is not allowed; it must be one of v5.2"),
+        ("kernel = 5", r"kernel: 5 is not allowed"),
+        ("kernel = { release = '6.1' }", r"kernel: .* must be a name, or a table with both release and policy"),
+        ("kernel = { release = 6.1, policy = 'rev1' }", r"release: 6.1 is not allowed; it must be a str"),
+        ("kernel = { release = 'six', policy = 'rev1' }", r"release: 'six' is not allowed; it must be major.minor"),
+        (
+            "kernel = { release = '6.1', policy = 'rev9' }",
+            r"policy: 'rev9' is not allowed; it must be one of before, rev1",
+        ),
+        ("duration_s = 'long'", r"Scenario.duration_s: 'long' is not allowed; it must be a number from 1e-06 to 1e"),
+        ("duration_s = 2024-01-01", r"duration_s: .* must be a number"),
+        ("kernel = 1 2", r"scenario.toml: this is not TOML: .*line 1"),
+        ("a = " + "[" * 100_000, r"scenario.toml: this is not TOML"),
         ("# " + "x" * scenario_file.MAX_BYTES, r"scenario.toml: more than 1048576 bytes"),
     ],
 )
@@ -138,12 +151,32 @@ def test_bad_files_get_a_sentence(tmp_path, text, sentence):
 def test_binary_and_missing_files(tmp_path):
     path = tmp_path / "binary.toml"
     path.write_bytes(b"\x7fELF\xff\xfe")
-    with pytest.raises(ValueError, match=r"binary.toml: this is no TOML"):
+    with pytest.raises(ValueError, match=r"binary.toml: this is not TOML"):
         kl.read_scenario(path)
     with pytest.raises(FileNotFoundError):
         kl.read_scenario(tmp_path / "none.toml")
-    with pytest.raises(ValueError, match="'none' is neither a file nor a preset; presets: isolated, mixed, poller"):
+    with pytest.raises(ValueError, match="'none' is not allowed; it must be a file, or one of the presets isolated"):
         kl.read_scenario("none")
+
+
+@pytest.mark.parametrize("path", [0, 1, None, True, "", b"", "a\0b", ["x"]])
+def test_what_is_no_path_is_refused_and_nothing_is_opened_or_closed(path):
+    with pytest.raises(ValueError, match=r"^path: .* is not allowed; it must be a path: a text, or a pathlib\.Path"):
+        kl.read_scenario(path)
+    os.fstat(0)
+    os.fstat(1)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_folders_devices_and_pipes_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path, what in (
+        (tmp_path, "folder"),
+        (tmp_path / "pipe", "device or a pipe"),
+        ("/dev/zero", "device or a pipe"),
+    ):
+        with pytest.raises(ValueError, match=f"^path: .* it must be a file, and that is a {what}"):
+            kl.read_scenario(path)
 
 
 @given(st.lists(st.integers(0, 99_999), max_size=20))

@@ -102,7 +102,9 @@ def bad_parts(value):
 
 @pytest.mark.parametrize(("kind", "field", "value"), BAD)
 def test_an_error_names_the_field_the_value_and_what_is_allowed(kind, field, value):
-    with pytest.raises(ValueError, match=rf"^({field}|vcpus): .*allowed: ") as caught:
+    with pytest.raises(
+        ValueError, match=rf"^{kind.__name__}\.({field}|vcpus): .* is not allowed; it must be "
+    ) as caught:
         kind(**{field: value})
     assert any(part in str(caught.value) for part in bad_parts(value))
 
@@ -110,7 +112,7 @@ def test_an_error_names_the_field_the_value_and_what_is_allowed(kind, field, val
 @pytest.mark.parametrize(("kind", "field", "value"), every(None, SCENARIO))
 def test_a_scenario_names_them_too(kind, field, value):
     good = {"host": kl.Host(), "guests": kl.Guest()}
-    with pytest.raises(ValueError, match=rf"^{field}: .*allowed: ") as caught:
+    with pytest.raises(ValueError, match=rf"^(Scenario\.)?{field}: .* is not allowed; it must be ") as caught:
         kl.Scenario(**(good | {field: value}))
     assert any(part in str(caught.value) for part in bad_parts(value))
 
@@ -122,19 +124,19 @@ def test_every_field_is_tried():
 
 @pytest.mark.parametrize(("kind", "field"), [(kl.Host, "pcpus"), (kl.Workload, "timer_us"), (kl.Guest, "vcpus")])
 def test_a_number_too_large_for_a_float_does_not_fit(kind, field):
-    with pytest.raises(ValueError, match=rf"^{field}: .*allowed: "):
+    with pytest.raises(ValueError, match=rf"^{kind.__name__}\.{field}: .*must be "):
         kind(**{field: HUGE})
 
 
 @pytest.mark.parametrize("kernel", [["v5.18"], {}, {"v5.18"}])
 def test_a_kernel_that_cannot_be_looked_up_does_not_fit(kernel):
-    with pytest.raises(ValueError, match=r"kernel: .*allowed: "):
+    with pytest.raises(ValueError, match=r"kernel: .*must be "):
         kl.Scenario(kl.Host(), kl.Guest(), kernel=kernel)
 
 
 @pytest.mark.parametrize("domains", [5, None, 1.5])
 def test_what_is_no_list_of_domains_does_not_fit(domains):
-    with pytest.raises(ValueError, match=r"^domains: .*allowed: "):
+    with pytest.raises(ValueError, match=r"^Host\.domains: .*must be "):
         kl.Host(domains=domains)
 
 
@@ -142,17 +144,17 @@ def test_what_is_no_list_of_domains_does_not_fit(domains):
 
 
 def test_more_vcpus_than_pcpus():
-    with pytest.raises(ValueError, match=r"vcpus: 5 in all do not fit on 4 pCPUs; allowed: "):
+    with pytest.raises(ValueError, match=r"Guest\.vcpus: 5 is not allowed; it must be at most 4 in all guests"):
         kl.Scenario(kl.Host(pcpus=4, isolated=()), (kl.Guest(2), kl.Guest(3)))
 
 
 def test_a_pinning_outside_the_host():
-    with pytest.raises(ValueError, match=r"pcpus: 8 .*allowed: .* 0 to 7"):
+    with pytest.raises(ValueError, match=r"Guest\.pcpus: \(8,\) .*must be .* 0 to 7"):
         kl.Scenario(kl.Host(pcpus=8), kl.Guest(pcpus=(8,)))
 
 
 def test_two_guests_on_one_pcpu():
-    with pytest.raises(ValueError, match=r"pcpus: \[3\] of guest 'b'"):
+    with pytest.raises(ValueError, match=r"Guest\.pcpus: \(3,\) is not allowed; .* guest 'b' shares \[3\] with"):
         kl.Scenario(kl.Host(), (kl.Guest(pcpus=(2, 3)), kl.Guest(pcpus=(3,), name="b")))
 
 
@@ -163,17 +165,17 @@ def test_fewer_pinnings_than_vcpus():
 
 def test_pools_that_leave_too_little():
     pool = kl.Guest(pcpus=range(7), moves_every_ms=1)
-    with pytest.raises(ValueError, match=r"vcpus: 2 .*'late'.* 1 "):
+    with pytest.raises(ValueError, match=r"vcpus: 2 .* at most 1 for guest 'late'"):
         kl.Scenario(kl.Host(pcpus=8), (pool, kl.Guest(2, name="late")))
 
 
 def test_every_pcpu_isolated():
-    with pytest.raises(ValueError, match=r"isolated: .*no housekeeping CPU of 4; allowed: at most 3"):
+    with pytest.raises(ValueError, match=r"isolated: .*at most 3 of the 4 pCPUs: one housekeeping CPU must be left"):
         kl.Host(pcpus=4, isolated=range(4))
 
 
 def test_a_periodic_timer_has_one_period():
-    with pytest.raises(ValueError, match=r"timer_mode: 'periodic' .*250.*1000.*allowed: one of the two"):
+    with pytest.raises(ValueError, match=r"timer_mode: 'periodic' .*250.*1000: it has one period"):
         kl.Workload(timer_mode="periodic", timer_us=1000)
     kl.Workload(timer_mode="periodic", timer_us=1000, tick_hz=0)
 
@@ -182,16 +184,16 @@ def test_a_periodic_timer_has_one_period():
 @pytest.mark.parametrize(
     ("without", "why"),
     [
-        ({"timer_us": None}, "timer_us is None; allowed: with timer_us"),
-        ({"timer_mode": "periodic", "tick_hz": 0}, "timer_mode is 'periodic'; allowed: "),
-        ({"busy_us": 5, "idle_us": 5}, "busy_us is not 0; allowed: "),
-        ({"rearm": "absolute"}, "rearm is 'absolute'; allowed: "),
+        ({"timer_us": None}, "timer_us is None"),
+        ({"timer_mode": "periodic", "tick_hz": 0}, "timer_mode is 'periodic'"),
+        ({"busy_us": 5, "idle_us": 5}, "busy_us is not 0"),
+        ({"rearm": "absolute"}, "rearm is 'absolute'"),
     ],
 )
 def test_a_timer_that_is_written_again_by_itself(name, without, why):
     good = {"timer_us": 1000, "rearm": "relative", name: 3}
     kl.Workload(**good)
-    with pytest.raises(ValueError, match=rf"^{name}: 3 does not fit, since {why}"):
+    with pytest.raises(ValueError, match=rf"^Workload.{name}: 3 is not allowed; it must be 0, since {why}"):
         kl.Workload(**(good | without))
 
 
@@ -203,20 +205,22 @@ SCENARIO_10_MS = kl.Scenario(kl.Host(), kl.Guest(2), duration_s=0.01)
 @pytest.mark.parametrize("bad", [None, "scenario", 5, kl.Scenario, {}])
 @pytest.mark.parametrize("use", [kl.simulate])
 def test_only_a_scenario_is_simulated(use, bad):
-    with pytest.raises(ValueError, match=r"^scenario: .*allowed: a Scenario") as caught:
+    with pytest.raises(ValueError, match=r"^scenario: .*must be a Scenario") as caught:
         use(bad)
     assert repr(bad) in str(caught.value)
 
 
 @pytest.mark.parametrize("use", [kl.compare, lambda bad: kl.sweep(bad, {"seed": [1]})], ids=["compare", "sweep"])
 def test_only_a_scenario_is_compared_or_swept(use):
-    with pytest.raises(ValueError, match=r"^scenario: .*allowed: a Scenario"):
+    with pytest.raises(ValueError, match=r"^scenario: .*must be a Scenario"):
         use("scenario")
 
 
 @pytest.mark.parametrize("field", ["kernels", "host.cpus", "guest.", "workload.tick", "vcpu.name", ""])
 def test_replace_lists_the_fields(field):
-    with pytest.raises(ValueError, match=r"^field: .*allowed: host, guests, kernel, .*workload\.tick_hz") as caught:
+    with pytest.raises(
+        ValueError, match=r"^field: .*must be one of host, guests, kernel, .*workload\.tick_hz"
+    ) as caught:
         SCENARIO_10_MS.replace(**{field: 1})
     assert repr(field) in str(caught.value)
 
@@ -237,13 +241,13 @@ def test_replace_lists_the_fields(field):
     ],
 )
 def test_replace_checks_what_it_puts_in(field, value):
-    with pytest.raises(ValueError, match=r": .*(allowed: |do not fit|does not fit)"):
+    with pytest.raises(ValueError, match=r": .* is not allowed; it must be "):
         SCENARIO_10_MS.replace(**{field: value})
 
 
 @pytest.mark.parametrize("changes", [{"host": 5, "host.hz": 100}, {"guests": 5, "guest.vcpus": 1}])
 def test_replace_checks_what_it_changes(changes):
-    with pytest.raises(ValueError, match=r": .*allowed: "):
+    with pytest.raises(ValueError, match=r": .*must be "):
         SCENARIO_10_MS.replace(**changes)
 
 
@@ -265,20 +269,20 @@ def test_compare_names_what_it_does_not_know(choice):
     ],
 )
 def test_no_list_and_no_grid(use):
-    with pytest.raises(ValueError, match="allowed: "):
+    with pytest.raises(ValueError, match=" is not allowed; it must be "):
         use()
 
 
 @pytest.mark.parametrize("grid", [{"hosts": [1]}, {"host.hz": [0]}, {"kernel": ["v1"]}, {"kernel": "v5.2"}])
 def test_sweep_names_field_and_value(grid):
-    with pytest.raises(ValueError, match="allowed: "):
+    with pytest.raises(ValueError, match=" is not allowed; it must be "):
         kl.sweep(SCENARIO_10_MS, grid)
 
 
 @pytest.mark.parametrize("vcpu", [-1, 2, 0.5, NAN, "0", None, True])
 def test_exits_of_a_vcpu_that_there_is_not(vcpu):
     run = kl.simulate(SCENARIO_10_MS)
-    with pytest.raises(ValueError, match=r"^vcpu: .*allowed: ") as caught:
+    with pytest.raises(ValueError, match=r"^vcpu: .*must be ") as caught:
         run.exits_of(vcpu)
     assert repr(vcpu) in str(caught.value)
 
@@ -286,7 +290,7 @@ def test_exits_of_a_vcpu_that_there_is_not(vcpu):
 @pytest.mark.parametrize("share", [-0.1, 1.1, NAN, INF, "0.5", None])
 def test_a_share_is_between_0_and_1(share):
     run = kl.simulate(SCENARIO_10_MS)
-    with pytest.raises(ValueError, match=r"^share: .*allowed: .* 0 to 1") as caught:
+    with pytest.raises(ValueError, match=r"^share: .*must be .* 0 to 1") as caught:
         run.latency_percentile(share)
     assert repr(share) in str(caught.value)
 

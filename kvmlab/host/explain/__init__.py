@@ -116,7 +116,7 @@ def frame_events(frame: pd.DataFrame) -> Iterator[Event]:
     missing = [name for name in Event._fields if name not in getattr(frame, "columns", ())]
     if missing:
         raise ValueError(
-            f"trace: {type(frame).__name__} without {', '.join(missing)} does not fit; allowed: text, a path, or a "
+            f"trace: {type(frame).__name__} without {', '.join(missing)} is not allowed; it must be text, a path, or a "
             "table of read_kvm_trace or read_perf_kvm_stat"
         )
     for row in frame[list(Event._fields)].astype(object).itertuples(index=False, name=None):

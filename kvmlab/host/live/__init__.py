@@ -84,7 +84,7 @@ def measure(
     if reason := host.unfit():
         raise RuntimeError(reason)
     if pcpu is not None and pcpu not in host.online():
-        raise ValueError(f"pcpu: {checks.shown(pcpu)} does not fit; allowed: {', '.join(map(str, host.online()))}")
+        raise checks.refusal("pcpu", pcpu, f"one of {', '.join(map(str, host.online()))}")
     return live_run(settings, timeout_s)
 
 

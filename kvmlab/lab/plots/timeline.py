@@ -62,7 +62,9 @@ def deadline(run: Run, number: int) -> int:
     trace = run.trace[run.trace["vcpu"] == 0]
     handlers = trace[trace["step"] == "guest handler"]
     if len(handlers) < number:
-        raise ValueError(f"number: {number} does not fit; allowed: 1 to {len(handlers)}, as many as were traced")
+        raise ValueError(
+            f"number: {number} is not allowed; it must be an integer from 1 to {len(handlers)}, as many as were traced"
+        )
     row = handlers.iloc[number - 1]
     return int(row["time_ns"] - row["arg"])
 
