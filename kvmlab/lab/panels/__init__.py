@@ -5,8 +5,24 @@ by Python. What is drawn, and how, is in `lab/web/`; the rules that run there ar
 """
 
 from kvmlab.lab.panels.counts import Counts, counts_panel
+from kvmlab.lab.panels.lab import PRESETS, Lab, defaults, lab_panel, scenario_of
 from kvmlab.lab.panels.panel import Panel
 from kvmlab.lab.panels.simulation import affordable
 from kvmlab.lab.panels.stage import Stage, stage_panel
+from kvmlab.lab.panels.state import read_state, state_text
 
-__all__ = ["Counts", "Panel", "Stage", "affordable", "counts_panel", "stage_panel"]
+__all__ = [
+    "PRESETS",
+    "Counts",
+    "Lab",
+    "Panel",
+    "Stage",
+    "affordable",
+    "counts_panel",
+    "defaults",
+    "lab_panel",
+    "read_state",
+    "scenario_of",
+    "stage_panel",
+    "state_text",
+]

@@ -71,8 +71,8 @@ def packed_numbers(numbers: np.ndarray) -> str:
 
 def policy_data(policy: Policy) -> dict[str, Any]:
     """Return a policy as the browser gets it: its answers to all 32 inputs, and those of its terms."""
-    each = [{"text": term.text, "bits": table_bits(term.holds)} for term in terms(policy)]
-    return {"bits": table_bits(policy), "terms": each}
+    bits = table_bits(policy)  # before its terms, so that an error names the policy
+    return {"bits": bits, "terms": [{"text": term.text, "bits": table_bits(term.holds)} for term in terms(policy)]}
 
 
 def story_data() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import { counts } from "./counts.js";
 import { Engine, unpackNumbers } from "./engine.js";
+import { lab } from "./lab.js";
 import { Panel } from "./panel.js";
 import { stage } from "./stage.js";
 
@@ -15,7 +16,7 @@ import { stage } from "./stage.js";
  *   views: Record<string, (panel: Panel) => import("./panel.js").View>}} Tools
  */
 
-const VIEWS = { stage, counts };
+const VIEWS = { stage, counts, lab };
 const PLACE = ".kvmlab[data-panel]";
 
 let loading = /** @type {Promise<Tools> | null} */ (null);
