@@ -4,6 +4,7 @@ import { counts } from "./counts.js";
 import { Engine, unpackNumbers } from "./engine.js";
 import { lab } from "./lab.js";
 import { Panel } from "./panel.js";
+import { predict } from "./predict.js";
 import { stage } from "./stage.js";
 
 /**
@@ -16,7 +17,7 @@ import { stage } from "./stage.js";
  *   views: Record<string, (panel: Panel) => import("./panel.js").View>}} Tools
  */
 
-const VIEWS = { stage, counts, lab };
+const VIEWS = { stage, counts, lab, predict };
 const PLACE = ".kvmlab[data-panel]";
 
 let loading = /** @type {Promise<Tools> | null} */ (null);
