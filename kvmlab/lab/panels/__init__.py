@@ -5,6 +5,7 @@ by Python. What is drawn, and how, is in `lab/web/`; the rules that run there ar
 """
 
 from kvmlab.lab.panels.counts import Counts, counts_panel
+from kvmlab.lab.panels.game import Game, game_panel
 from kvmlab.lab.panels.lab import PRESETS, Lab, defaults, lab_panel, scenario_of
 from kvmlab.lab.panels.panel import Panel
 from kvmlab.lab.panels.predict import Predict, predict_panel
@@ -15,6 +16,7 @@ from kvmlab.lab.panels.state import read_state, state_text
 __all__ = [
     "PRESETS",
     "Counts",
+    "Game",
     "Lab",
     "Panel",
     "Predict",
@@ -22,6 +24,7 @@ __all__ = [
     "affordable",
     "counts_panel",
     "defaults",
+    "game_panel",
     "lab_panel",
     "predict_panel",
     "read_state",

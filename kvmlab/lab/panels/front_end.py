@@ -19,6 +19,7 @@ from kvmlab.engine import build, execute, setup
 from kvmlab.engine.layout import CONSTANT, description
 from kvmlab.kernels import KERNELS
 from kvmlab.lab.panels.one_timer import TIMER
+from kvmlab.lab.panels.rounds import GAME
 from kvmlab.lab.panels.simulation import EVENTS, HOST, LONGEST_NS, MACHINERY
 from kvmlab.model.draws import HIST_BINS, histogram_edges
 from kvmlab.model.names import EXITS, FAST, NEVER, PLACES, Place, State, Trace
@@ -113,7 +114,7 @@ def data() -> str:
         "module": packed(module),
         "constant": {**constant, "exponential": packed_numbers(setup.exponential_table())},
         "bin_lows": packed_numbers(np.array(lows)),
-        "worlds": {"timer": TIMER.to_dict(), "host": HOST.to_dict()},
+        "worlds": {"timer": TIMER.to_dict(), "host": HOST.to_dict(), "game": GAME.to_dict()},
         "story": story_data(),
         "names": {"exits": list(EXITS), "places": list(PLACES)},
         "reasons": list(REASONS),

@@ -2,6 +2,7 @@
 
 import { counts } from "./counts.js";
 import { Engine, unpackNumbers } from "./engine.js";
+import { game } from "./game.js";
 import { lab } from "./lab.js";
 import { Panel } from "./panel.js";
 import { predict } from "./predict.js";
@@ -17,7 +18,7 @@ import { stage } from "./stage.js";
  *   views: Record<string, (panel: Panel) => import("./panel.js").View>}} Tools
  */
 
-const VIEWS = { stage, counts, lab, predict };
+const VIEWS = { stage, counts, lab, predict, game };
 const PLACE = ".kvmlab[data-panel]";
 
 let loading = /** @type {Promise<Tools> | null} */ (null);
