@@ -41,7 +41,7 @@ def game_panel(policy: Policy | None = None, *, rounds: int = ROUNDS, seed: int 
     >>> from kvmlab import panels
     >>> game = panels.game_panel(seed=3)
     >>> [case["guest"] for case in game.cases][:2]
-    ['the poller', 'the ordinary guest']
+    ['the ordinary guest', 'the poller']
     >>> game.score is None
     True
     """

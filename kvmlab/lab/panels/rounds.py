@@ -71,8 +71,12 @@ ROUNDS = 8
 
 
 def drawn(seed: int, rounds: int = ROUNDS) -> list[int]:
-    """Return the cases of a game: distinct positions in `CASES`, the same for the same seed."""
-    return random.Random(seed).sample(range(len(CASES)), rounds)
+    """Return the cases of a game, as positions in `CASES`: none twice, each guest if there is room, drawn by the seed."""
+    draws = random.Random(seed)
+    order = draws.sample(range(len(CASES)), len(CASES))
+    one_each = [next(i for i in order if CASES[i]["guest"] == guest) for guest in draws.sample(list(CAST), len(CAST))]
+    chosen = [*one_each, *(i for i in order if i not in one_each)][:rounds]
+    return draws.sample(chosen, rounds)
 
 
 def scenario_of(settings: Settings) -> Scenario:

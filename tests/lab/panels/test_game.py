@@ -16,7 +16,7 @@ from kvmlab.kernels import KERNELS
 from kvmlab.lab import panels
 from kvmlab.lab.panels import front_end
 from kvmlab.lab.panels.one_timer import ARGUMENTS, TIMER
-from kvmlab.lab.panels.rounds import CASES, CHOICES, ROUNDS, SEEDS, drawn
+from kvmlab.lab.panels.rounds import CASES, CAST, CHOICES, ROUNDS, SEEDS, drawn
 from kvmlab.lab.panels.simulation import MACHINERY
 from kvmlab.model.one_timer import HOUSEKEEPING_CPU
 from kvmlab.policy import POLICIES, Policy
@@ -84,11 +84,10 @@ def test_no_answer_fits_all_and_no_revision_is_always_best():
 
 def test_a_seed_draws_the_same_for_everybody():
     assert [drawn(seed) for seed in SEEDS] == panels.game_panel().options["draws"]
-    assert drawn(3) == [7, 18, 17, 4, 11, 15, 10, 9]  # on every machine and Python
+    assert drawn(3) == [18, 10, 17, 7, 20, 11, 15, 4]  # on every machine and Python
     assert all(len(set(drawn(seed))) == ROUNDS for seed in SEEDS)
     assert len({tuple(drawn(seed)) for seed in SEEDS}) == len(SEEDS)
-    guests = [{CASES[i]["guest"] for i in drawn(seed)} for seed in SEEDS]
-    assert all(len(each) >= 3 for each in guests)
+    assert all({CASES[i]["guest"] for i in drawn(seed)} == {*CAST} for seed in SEEDS)
 
 
 def test_the_rounds_of_a_seed_are_readable():
