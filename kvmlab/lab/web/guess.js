@@ -89,9 +89,13 @@ function numberRow(name, asked, ears) {
   const truth = h("div", { class: "truth" });
   const is = h("span", { class: "is" });
   const track = h("div", { class: "track" }, h("div", { class: "groove" }), fill, truth, grip, mine, is);
-  const typed = h("input", { type: "text", inputmode: "decimal", "aria-label": `${label}, typed`, autocomplete: "off", placeholder: "type", change: () => read(typed.value) });
+  const typed = h("input", { type: "text", inputmode: "decimal", "aria-label": `${label}, typed`, autocomplete: "off", placeholder: "type", change: () => read(typed.value), keydown: enter });
   const element = h("div", { class: "guess" }, h("span", { class: "name" }, name), track, h("label", { class: "typed" }, typed, h("span", {}, asked.unit)));
 
+  /** @param {KeyboardEvent} event JupyterLab keeps the change that would follow from the browser */
+  function enter(event) {
+    if (event.key === "Enter") read(typed.value);
+  }
   /** @param {number} number */
   const move = (number) => {
     if (actual !== null) return;

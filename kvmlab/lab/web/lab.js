@@ -140,6 +140,7 @@ function stateField(restore) {
   });
   input.addEventListener("keydown", (event) => {
     if (event.key === "Escape") field.show(shown);
+    if (event.key === "Enter") field.read(input.value); // JupyterLab keeps the change that would follow from the browser
   });
   const copy = h("button", { type: "button", click: async () => {
     input.value = shown;
