@@ -12,7 +12,7 @@ import { defaults } from "./world.js";
  * @typedef {{name: string, bits: number, terms: {text: string, bits: number}[]}} OwnPolicy
  * @typedef {{panel: string, settings?: Settings, options?: Record<string, any>, policy?: OwnPolicy | null, key?: string,
  *   still?: boolean}} Spec
- * @typedef {{world: string | null, first: string[], only?: string[], groups?: [string, string[]][], body: Node[],
+ * @typedef {{world: string | null, label?: string, first: string[], only?: string[], groups?: [string, string[]][], body: Node[],
  *   update: (settings: Settings, first: boolean) => string, resize?: () => void,
  *   key?: (event: KeyboardEvent) => boolean, state?: () => unknown, told?: (message: any) => void,
  *   answered?: (answer: any) => void}} View `groups`: titles and names of the controls that are not first; `answered`
@@ -73,7 +73,7 @@ export class Panel {
     const side = this.names.length ? h("div", { class: "controls" }, ...first.map((name) => this.controls[name].element), this.view.groups ? null : rest) : null;
     if (this.view.groups) rest?.classList.add("groups");
     const element = h(
-      "section", { class: `panel ${this.spec.panel}`, "aria-label": `panel: ${this.spec.panel}` },
+      "section", { class: `panel ${this.spec.panel}`, "aria-label": this.view.label ?? `panel: ${this.spec.panel}` },
       h("div", { class: "view" }, ...this.view.body), side, this.say, this.alert, this.view.groups ? rest : null,
     );
     element.addEventListener("keydown", (event) => {

@@ -58,6 +58,7 @@ export function predict(panel) {
 
   return {
     world: null,
+    label: `prediction ${asked.id}`,
     first: [],
     body: [h("p", { class: "question" }, asked.question), field.element, h("div", { class: "actions" }, commit, skip)],
     update() {
