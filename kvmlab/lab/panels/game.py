@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from kvmlab.lab.panels.controls import Settings, Value
+from kvmlab.lab.panels.one_timer import TIMER
 from kvmlab.lab.panels.panel import Panel
 from kvmlab.lab.panels.rounds import CASES, CHOICES, GAME, ROUNDS, SEEDS, drawn
 from kvmlab.policy import Policy
 from kvmlab.scenario import checks
+
+
+def unusual(settings: Settings) -> dict[str, Value]:
+    """Return the settings of one timer that are not the defaults: the browser knows those."""
+    return {name: value for name, value in settings.items() if value != TIMER.defaults[name]}
 
 
 class Game(Panel):
@@ -48,7 +55,7 @@ def game_panel(policy: Policy | None = None, *, rounds: int = ROUNDS, seed: int 
     checks.whole("rounds", rounds, 1, len(CASES))
     options: dict[str, Any] = {
         "choices": [{"name": name, **choice} for name, choice in CHOICES.items()],
-        "cases": CASES,
+        "cases": [{"guest": case["guest"], "settings": unusual(case["settings"])} for case in CASES],
         "draws": [drawn(each, rounds) for each in SEEDS],
     }
     return Game("game", GAME, {"seed": seed}, options, policy)

@@ -41,7 +41,12 @@ class Lab(Counts):
 
 
 def defaults() -> dict[str, Value]:
-    """Return what every control of a lab says at first, by the name of its setting."""
+    """Return what every control of a lab says at first, by the name of its setting.
+
+    >>> from kvmlab import panels
+    >>> panels.defaults()["tick_hz"]
+    1000
+    """
     return HOST.defaults
 
 

@@ -71,7 +71,7 @@ ROUNDS = 8
 
 
 def drawn(seed: int, rounds: int = ROUNDS) -> list[int]:
-    """Return the cases of a game, as positions in `CASES`, drawn by the seed: none twice, each guest if there is room."""
+    """Return the cases of a game, as positions in `CASES`: none twice, and each guest if there is room."""
     draws = random.Random(seed)
     order = draws.sample(range(len(CASES)), len(CASES))
     one_each = [next(i for i in order if CASES[i]["guest"] == guest) for guest in draws.sample(list(CAST), len(CAST))]

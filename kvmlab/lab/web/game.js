@@ -3,6 +3,7 @@
 import { h } from "./dom.js";
 import { drawCase, time } from "./gamescene.js";
 import { extra, playRound, scores } from "./rounds.js";
+import { defaults } from "./world.js";
 
 /**
  * @typedef {import("./rounds.js").Outcome} Outcome
@@ -62,7 +63,9 @@ export function game(panel) {
 
   /** The round that is on, played by the model when it is first needed. */
   function current() {
-    rounds[at] ??= playRound(panel.tools, options.cases[options.draws[seed][at]], options.choices, panel.policies());
+    const { guest, settings } = options.cases[options.draws[seed][at]];
+    const all = { ...defaults(panel.tools.data.worlds.timer), ...settings };
+    rounds[at] ??= playRound(panel.tools, { guest, settings: all }, options.choices, panel.policies());
     return rounds[at];
   }
 
