@@ -13,6 +13,10 @@ const BOX = 86;
 const LINE = 122;
 const LETTER = 7.4;
 const HOUSEKEEPING = 2;
+/** What the guest does before the expiry, and what becomes of it without an exit, by where the expiry finds it. */
+const DOING = /** @type {Record<string, [string, string]>} */ ({
+  guest: ["runs", "runs on"], blocked: ["sleeps (it has halted)", "is woken"], preempted: ["preempted, waits", "pending"], host: ["is in the host", "pending"],
+});
 
 /**
  * @param {number} ns
@@ -63,11 +67,11 @@ function cpu(x, width, name, housekeeping) {
  * @param {Outcome | null} outcome
  */
 function seat(guest, found, width, outcome) {
-  const doing = { guest: "runs", blocked: "sleeps (it has halted)", preempted: "waits: another task runs here", host: "is in the host" }[found] ?? found;
+  const [before, after] = DOING[found];
   const [y, height] = [TOP + 8, 48];
   const exit = outcome?.exit ?? null;
   const box = s("rect", { class: `seat-of ${found}${exit ? " torn" : ""}`, x: 10, y, width: width - 16, height, rx: 6 });
-  const said = exit ? (width > 190 ? "exit: " : "") + exit : (outcome?.delivery === "posted" ? "posted, no exit" : outcome ? `${doing.split(" ")[0]}; no exit` : doing);
+  const said = exit ? (width > 190 ? "exit: " : "") + exit : (outcome ? `${outcome.delivery === "posted" ? "posted" : after}, no exit` : before);
   return [box, s("text", { x: 18, y: y + 19 }, guest), s("text", { class: exit ? "small exit" : "small", x: 18, y: y + 38 }, said)];
 }
 
