@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kvmlab.lab.panels.shell import AnyControl
-from kvmlab.lab.widgets import Control, Value
-
 from kvmlab.lab import panels
 from kvmlab.lab.panels import Panel
+from kvmlab.lab.panels.shell import AnyControl
+from kvmlab.lab.widgets import Control, Value
 
 NAMES = ("policy", "timer", "exits", "jitter", "housekeeping", "compare")
 PANELS: dict[str, Callable[[], Panel]] = {name: getattr(panels, f"{name}_panel") for name in NAMES}
