@@ -6,10 +6,10 @@ by Python. What is drawn, and how, is in `lab/web/`; the rules that run there ar
 
 from kvmlab.lab.panels.counts import Counts, counts_panel
 from kvmlab.lab.panels.game import Game, game_panel
-from kvmlab.lab.panels.lab import PRESETS, Lab, defaults, lab_panel, scenario_of
+from kvmlab.lab.panels.lab import PRESETS, Lab, lab_panel
 from kvmlab.lab.panels.panel import Panel
 from kvmlab.lab.panels.predict import Predict, predict_panel
-from kvmlab.lab.panels.simulation import affordable
+from kvmlab.lab.panels.simulation import affordable, defaults, scenario_of
 from kvmlab.lab.panels.stage import Stage, stage_panel
 from kvmlab.lab.panels.state import read_state, state_text
 

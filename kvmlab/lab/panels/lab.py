@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from kvmlab.lab.panels.controls import Settings, Value
+from kvmlab.lab.panels.controls import Value
 from kvmlab.lab.panels.counts import Counts
 from kvmlab.lab.panels.simulation import GROUPS, HOST
 from kvmlab.lab.panels.state import read_state, state_text
 from kvmlab.policy import Policy
-from kvmlab.scenario.scenario import Scenario
 
 PRESETS: dict[str, dict[str, Value]] = {
     "dedicated instance": {"hlt_in_guest": True},
@@ -38,28 +37,6 @@ class Lab(Counts):
     @state.setter
     def state(self, text: str) -> None:
         self.settings = read_state(text)
-
-
-def defaults() -> dict[str, Value]:
-    """Return what every control of a lab says at first, by the name of its setting.
-
-    >>> from kvmlab import panels
-    >>> panels.defaults()["tick_hz"]
-    1000
-    """
-    return HOST.defaults
-
-
-def scenario_of(settings: Settings) -> Scenario:
-    """Return the scenario that a lab simulates; a setting that is not there has its default.
-
-    ValueError names a control that does not exist, or a value that it cannot have.
-
-    >>> from kvmlab import panels
-    >>> panels.scenario_of({"vcpus": 7}).guests[0].vcpus
-    7
-    """
-    return HOST.scenario(settings)
 
 
 def lab_panel(my_policy: Policy | None = None, **settings: Value) -> Lab:

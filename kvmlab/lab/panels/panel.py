@@ -25,7 +25,7 @@ class Bridge(anywidget.AnyWidget):
     _esm = front_end.web("bridge.js")
     key = traitlets.Unicode().tag(sync=True)
     settings = traitlets.Dict().tag(sync=True)
-    policy = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
+    policy = traitlets.Any(None).tag(sync=True)
     answer = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
     """What the reader has answered, from the browser."""
     told = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)

@@ -131,7 +131,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 assert {name for names in GROUPS.values() for name in names} == set(CONTROLS)
 
 
-def scenario_of(settings: Settings) -> Scenario:
+def scenario_of_all(settings: Settings) -> Scenario:
     """Return the scenario of all settings.
 
     Number 0 is a housekeeping CPU, then come the isolated pCPUs, then, if the vCPUs run on housekeeping pCPUs, those.
@@ -170,7 +170,29 @@ def scenario_of(settings: Settings) -> Scenario:
     return Scenario(host, (guest,), kernel=KERNELS[MACHINERY], seed=v["seed"], trace_steps=0)
 
 
-HOST = World(CONTROLS, scenario_of, joint=("vcpus", "housekeeping_cpus", "vcpus_on"))
+HOST = World(CONTROLS, scenario_of_all, joint=("vcpus", "housekeeping_cpus", "vcpus_on"))
+
+
+def defaults() -> dict[str, Value]:
+    """Return what every control of the panels that simulate says at first: all of `HostSettings`, by name.
+
+    >>> from kvmlab import panels
+    >>> panels.defaults()["tick_hz"]
+    1000
+    """
+    return HOST.defaults
+
+
+def scenario_of(settings: Settings) -> Scenario:
+    """Return the scenario that some settings stand for; what is not set has the control's default.
+
+    ValueError names a setting that does not exist, or a value that it cannot have.
+
+    >>> from kvmlab import panels
+    >>> panels.scenario_of({"vcpus": 2, "housekeeping_cpus": 3}).host.isolated
+    (1, 2)
+    """
+    return HOST.scenario(settings)
 
 
 def affordable(scenario: Scenario) -> Scenario:

@@ -10,8 +10,7 @@ import pytest
 
 from kvmlab.kernels import KERNELS
 from kvmlab.lab import panels
-from kvmlab.lab.panels.lab import scenario_of
-from kvmlab.lab.panels.simulation import CONTROLS, GROUPS, MACHINERY, HostSettings
+from kvmlab.lab.panels.simulation import CONTROLS, GROUPS, MACHINERY, HostSettings, scenario_of
 from kvmlab.policy import POLICIES, Policy, Table
 from kvmlab.results.run import simulate
 from kvmlab.scenario.variants import variant
