@@ -28,8 +28,9 @@ SEE = """async (settings) => {
         const tables = {};
         for (const name of engine.names) {
             if (name in panel.world.constant) continue;
-            const bytes = new Uint8Array(engine.memory.buffer, engine.address[name], engine.length[name] * engine.layout.tables[name].size);
-            const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes.slice()));
+            const size = engine.length[name] * engine.layout.tables[name].size;
+            const bytes = new Uint8Array(engine.memory.buffer, engine.address[name], size).slice();
+            const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
             tables[name] = [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
         }
         const { figures, story } = panel.view.state();
@@ -110,7 +111,9 @@ def check_figures(figures, run):
     assert figures["duration"] == run.duration_ns
     seconds = run.duration_ns / 1e9
     counts = run.exit_rows["count"].sum(axis=0) / len(run.exit_rows) / seconds
-    assert {exit["reason"]: exit["rate"] for exit in figures["exits"]} == pytest.approx(dict(zip(EXITS, counts, strict=True)))
+    assert {exit["reason"]: exit["rate"] for exit in figures["exits"]} == pytest.approx(
+        dict(zip(EXITS, counts, strict=True))
+    )
     summary = run.summary()
     for mine, theirs in (("p50", 0.5), ("p99", 0.99)):
         assert_same(figures[mine], run.latency_percentile(theirs))

@@ -6,7 +6,7 @@ by Python. What is drawn, and how, is in `lab/web/`; the rules that run there ar
 
 from kvmlab.lab.panels.counts import Counts, counts_panel
 from kvmlab.lab.panels.panel import Panel
-from kvmlab.lab.panels.simulation import affordable
+from kvmlab.lab.panels.simulation import affordable, defaults, scenario_of
 from kvmlab.lab.panels.stage import Stage, stage_panel
 
-__all__ = ["Counts", "Panel", "Stage", "affordable", "counts_panel", "stage_panel"]
+__all__ = ["Counts", "Panel", "Stage", "affordable", "counts_panel", "defaults", "scenario_of", "stage_panel"]

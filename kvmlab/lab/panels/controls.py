@@ -29,7 +29,9 @@ class Control:
     def check(self, name: str, value: object) -> None:
         """Raise ValueError if the control called `name` cannot be set to `value`."""
         if not any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in self.values):
-            raise ValueError(f"settings: {name} = {value!r} is not possible; allowed: {', '.join(map(repr, self.values))}")
+            raise ValueError(
+                f"settings: {name} = {value!r} is not possible; allowed: {', '.join(map(repr, self.values))}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the control as the browser gets it."""

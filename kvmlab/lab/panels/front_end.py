@@ -42,7 +42,7 @@ def web(name: str) -> str:
 def joined(main: str) -> str:
     """Return a module of `web/` and all that it imports, as one piece of JavaScript: a constant for each file.
 
-    `main.js` becomes ``const main_js = (() => { ...; return { mount }; })()``, and so on, each after those that it needs.
+    `main.js` becomes ``const main_js = (() => { ...; return { mount }; })()``; each stands after those that it needs.
     """
     done: dict[str, str] = {}
 
@@ -53,7 +53,8 @@ def joined(main: str) -> str:
         for _, needed in IMPORT.findall(text):
             add(needed)
         body = IMPORT.sub(r"const \1 = \2_js;\n", text)
-        done[name] = f"const {name}_js = (() => {{\n{EXPORT.sub('', body)}\nreturn {{ {', '.join(EXPORT.findall(body))} }};\n}})();"
+        exported = ", ".join(EXPORT.findall(body))
+        done[name] = f"const {name}_js = (() => {{\n{EXPORT.sub('', body)}\nreturn {{ {exported} }};\n}})();"
 
     add(main)
     return "\n".join(done.values())
@@ -131,6 +132,8 @@ def data() -> str:
 @functools.cache
 def script() -> str:
     """Return the whole front end as a module script: it fills every place of a panel on the page."""
-    body = f"{joined('main')}\nconst handed = JSON.parse(await (async () => new TextDecoder().decode(await engine_js.inflate("
-    body += f'"{packed(data().encode())}")))());\nawait main_js.mount(handed);\n'
+    body = f"""{joined("main")}
+const handed = new TextDecoder().decode(await engine_js.inflate("{packed(data().encode())}"));
+await main_js.mount(JSON.parse(handed));
+"""
     return body.replace("</script", "<\\/script")

@@ -25,7 +25,7 @@ class Bridge(anywidget.AnyWidget):
     _esm = front_end.web("bridge.js")
     key = traitlets.Unicode().tag(sync=True)
     settings = traitlets.Dict().tag(sync=True)
-    policy = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
+    policy = traitlets.Any(None).tag(sync=True)
 
 
 class Panel:
@@ -106,10 +106,13 @@ class Panel:
                 f"policy: {policy.__name__!r} is the name of a revision; give your function another name, such as "
                 "my_policy"
             )
+        shown = self._policy is not None and self.settings.get("kernel") == self.policy_name
         self._policy_data = None if policy is None else {"name": policy.__name__, **front_end.policy_data(policy)}
         self._policy = policy
         if self._bridge:
             self._bridge.policy = self._policy_data
+        if shown:  # the kernel with the old policy is no more
+            self.settings = {"kernel": self.policy_name or self.world.defaults["kernel"]}
 
     @property
     def policy_name(self) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any, TypedDict, cast
 
 from kvmlab.engine import execute
 from kvmlab.kernels import KERNELS, Kernel
-from kvmlab.lab.panels.controls import Control, Settings, choice, slider, switch
+from kvmlab.lab.panels.controls import Control, Settings, Value, choice, slider, switch
 from kvmlab.lab.panels.world import World
 from kvmlab.results.run import Run, simulate
 from kvmlab.scenario.guest import Guest, Workload
@@ -83,7 +83,7 @@ CONTROLS: Mapping[str, Control] = {
 """Every control, by the name of its setting."""
 
 
-def scenario_of(settings: Settings) -> Scenario:
+def scenario_of_all(settings: Settings) -> Scenario:
     """Return the scenario of all settings.
 
     Housekeeping CPUs come first, then the isolated pCPUs, then, if the vCPUs run on housekeeping pCPUs, those.
@@ -121,12 +121,39 @@ def scenario_of(settings: Settings) -> Scenario:
     return Scenario(host, (guest,), kernel=KERNELS[MACHINERY], seed=v["seed"], trace_steps=0)
 
 
-HOST = World(CONTROLS, scenario_of, joint=("vcpus", "housekeeping_cpus", "vcpus_on"))
+HOST = World(CONTROLS, scenario_of_all, joint=("vcpus", "housekeeping_cpus", "vcpus_on"))
+
+
+def defaults() -> dict[str, Value]:
+    """Return what every control of the panels that simulate says at first: all of `HostSettings`, by name.
+
+    >>> from kvmlab import panels
+    >>> panels.defaults()["tick_hz"]
+    1000
+    """
+    return HOST.defaults
+
+
+def scenario_of(settings: Settings) -> Scenario:
+    """Return the scenario that some settings stand for; what is not set has the control's default.
+
+    ValueError names a setting that does not exist, or a value that it cannot have.
+
+    >>> from kvmlab import panels
+    >>> panels.scenario_of({"vcpus": 2, "housekeeping_cpus": 3}).host.isolated
+    (3, 4)
+    """
+    return HOST.scenario(settings)
 
 
 def affordable(scenario: Scenario) -> Scenario:
-    """Return the scenario for as long as can be simulated while a control moves (`kvmlab.model.horizon`)."""
-    ns = execute.machine(scenario).call("affordable_ns", EVENTS, LONGEST_NS)
+    """Return the scenario for as long as can be simulated while a control moves (`kvmlab.model.horizon`).
+
+    >>> from kvmlab import panels
+    >>> panels.affordable(panels.scenario_of({"tick_hz": 4000})).duration_s
+    0.09375
+    """
+    ns = execute.machine(scenario).affordable_ns(EVENTS, LONGEST_NS)
     return replace(scenario, duration_s=ns / 1e9)
 
 
