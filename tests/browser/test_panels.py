@@ -22,7 +22,13 @@ RUN_CELL = """async (number) => {
 }"""
 SAVE = "() => jupyterapp.shell.currentWidget.context.save()"
 BRIDGED = "() => [...document.querySelectorAll('.kvmlab')].every(host => host.kvmlab?.model)"
-ALIVE = "() => { const all = [...document.querySelectorAll('.kvmlab')]; return all.length && all.every(h => h.kvmlab?.drawn); }"
+ALIVE = """() => {
+    const all = [...document.querySelectorAll('.kvmlab')];
+    return all.length && all.every((host) => host.kvmlab?.drawn);
+}"""
+THEME = """async (name) => {
+    await jupyterapp.commands.execute('apputils:change-theme', { theme: `JupyterLab ${name}` });
+}"""
 SERIOUS = ("serious", "critical")
 
 
@@ -100,10 +106,7 @@ def test_axe_finds_nothing_serious(gallery, panel):
     from axe_playwright_python.sync_playwright import Axe
 
     for theme in ("light", "dark"):
-        gallery.evaluate(
-            "async (t) => { await jupyterapp.commands.execute('apputils:change-theme', { theme: `JupyterLab ${t}` }); }",
-            theme.title(),
-        )
+        gallery.evaluate(THEME, theme.title())
         gallery.wait_for_function(
             "t => document.querySelector('.kvmlab').kvmlab.element.dataset.theme === t", arg=theme
         )
