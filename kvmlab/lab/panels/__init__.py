@@ -6,8 +6,20 @@ by Python. What is drawn, and how, is in `lab/web/`; the rules that run there ar
 
 from kvmlab.lab.panels.counts import Counts, counts_panel
 from kvmlab.lab.panels.decision import Decision, decision_panel
+from kvmlab.lab.panels.door import Door, door_panel
 from kvmlab.lab.panels.panel import Panel
 from kvmlab.lab.panels.simulation import affordable
 from kvmlab.lab.panels.stage import Stage, stage_panel
 
-__all__ = ["Counts", "Decision", "Panel", "Stage", "affordable", "counts_panel", "decision_panel", "stage_panel"]
+__all__ = [
+    "Counts",
+    "Decision",
+    "Door",
+    "Panel",
+    "Stage",
+    "affordable",
+    "counts_panel",
+    "decision_panel",
+    "door_panel",
+    "stage_panel",
+]

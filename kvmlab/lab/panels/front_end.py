@@ -19,6 +19,7 @@ from kvmlab.engine import build, execute, setup
 from kvmlab.engine.layout import CONSTANT, description
 from kvmlab.kernels import KERNELS
 from kvmlab.lab.panels.decision_chart import FACTS, chart_data
+from kvmlab.lab.panels.door_host import DOOR, door_data
 from kvmlab.lab.panels.one_timer import TIMER
 from kvmlab.lab.panels.simulation import EVENTS, HOST, LONGEST_NS, MACHINERY
 from kvmlab.model.draws import HIST_BINS, histogram_edges
@@ -33,6 +34,7 @@ EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class) (\w+))", re
 REASONS = ("MSR_WRITE", "PREEMPTION_TIMER", "EXTERNAL_INTERRUPT", "HLT", "PAUSE_INSTRUCTION", "EPT_MISCONFIG")
 """The exits in the order in which bars show them: what the timer costs comes first."""
 assert set(REASONS) == set(EXITS)
+WORLDS = {"timer": TIMER, "host": HOST, "facts": FACTS, "door": DOOR}
 
 
 def web(name: str) -> str:
@@ -119,8 +121,9 @@ def data() -> str:
         "module": packed(module),
         "constant": {**constant, "exponential": packed_numbers(setup.exponential_table())},
         "bin_lows": packed_numbers(np.array(lows)),
-        "worlds": {"timer": TIMER.to_dict(), "host": HOST.to_dict(), "facts": FACTS.to_dict()},
+        "worlds": {name: world.to_dict() for name, world in WORLDS.items()},
         "decision": chart_data(),
+        "door": door_data(),
         "story": story_data(),
         "names": {"exits": list(EXITS), "places": list(PLACES)},
         "reasons": list(REASONS),
