@@ -8,6 +8,7 @@ from kvmlab.lab.panels.counts import Counts, counts_panel
 from kvmlab.lab.panels.decision import Decision, decision_panel
 from kvmlab.lab.panels.door import Door, door_panel
 from kvmlab.lab.panels.panel import Panel
+from kvmlab.lab.panels.porter import Porter, porter_panel
 from kvmlab.lab.panels.simulation import affordable
 from kvmlab.lab.panels.stage import Stage, stage_panel
 
@@ -16,10 +17,12 @@ __all__ = [
     "Decision",
     "Door",
     "Panel",
+    "Porter",
     "Stage",
     "affordable",
     "counts_panel",
     "decision_panel",
     "door_panel",
+    "porter_panel",
     "stage_panel",
 ]

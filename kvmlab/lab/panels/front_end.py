@@ -21,6 +21,7 @@ from kvmlab.kernels import KERNELS
 from kvmlab.lab.panels.decision_chart import FACTS, chart_data
 from kvmlab.lab.panels.door_host import DOOR, door_data
 from kvmlab.lab.panels.one_timer import TIMER
+from kvmlab.lab.panels.porter_host import PORTER
 from kvmlab.lab.panels.simulation import EVENTS, HOST, LONGEST_NS, MACHINERY
 from kvmlab.model.draws import HIST_BINS, histogram_edges
 from kvmlab.model.names import EXITS, FAST, NEVER, PLACES, Place, State, Trace
@@ -34,7 +35,7 @@ EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class) (\w+))", re
 REASONS = ("MSR_WRITE", "PREEMPTION_TIMER", "EXTERNAL_INTERRUPT", "HLT", "PAUSE_INSTRUCTION", "EPT_MISCONFIG")
 """The exits in the order in which bars show them: what the timer costs comes first."""
 assert set(REASONS) == set(EXITS)
-WORLDS = {"timer": TIMER, "host": HOST, "facts": FACTS, "door": DOOR}
+WORLDS = {"timer": TIMER, "host": HOST, "facts": FACTS, "door": DOOR, "porter": PORTER}
 
 
 def web(name: str) -> str:

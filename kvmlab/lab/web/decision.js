@@ -218,7 +218,7 @@ const clicked = (facts, cell, choose) => (/** @type {MouseEvent} */ event) => {
 function drawBands(facts, cell, index, choose) {
   const at = position(facts, index);
   const bars = facts.flatMap((_, i) =>
-    Array.from({ length: INPUTS }, (_, column) => column)
+    Array.from({ length: INPUTS }, (__, column) => column)
       .filter((column) => answer(position(facts, column), i))
       .map((column) => s("rect", { class: "band", x: column * cell, y: i * BAND + 2, width: cell, height: BAND - 4 })));
   const height = facts.length * BAND;

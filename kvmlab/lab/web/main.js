@@ -5,6 +5,7 @@ import { decision } from "./decision.js";
 import { door } from "./door.js";
 import { Engine, unpackNumbers } from "./engine.js";
 import { Panel } from "./panel.js";
+import { porter } from "./porter.js";
 import { stage } from "./stage.js";
 
 /**
@@ -18,7 +19,7 @@ import { stage } from "./stage.js";
  *   views: Record<string, (panel: Panel) => import("./panel.js").View>}} Tools
  */
 
-const VIEWS = { stage, counts, decision, door };
+const VIEWS = { stage, counts, decision, door, porter };
 const PLACE = ".kvmlab[data-panel]";
 
 let loading = /** @type {Promise<Tools> | null} */ (null);

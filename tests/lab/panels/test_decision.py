@@ -70,7 +70,7 @@ def test_every_way_leads_somewhere_and_no_two_boxes_overlap() -> None:
     known = {*QUESTIONS, *ENDS}
     followers = {name for question in QUESTIONS.values() for name in (question.yes, question.no)}
     assert followers == known - {decision_chart.FIRST}
-    places = [box.at for box in (*QUESTIONS.values(), *ENDS.values())]
+    places = [question.at for question in QUESTIONS.values()] + [end.at for end in ENDS.values()]
     assert len(set(places)) == len(places)
 
 
