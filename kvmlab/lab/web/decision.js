@@ -14,7 +14,8 @@ import { answer, hangsOn, indexOf, predicate } from "./predicate.js";
 const INPUTS = 32;
 const BAND = 13;
 const CELL_HEIGHT = 20;
-const SIDE = 246;
+/** What the controls take of the width, with the gap. */
+const SIDE = 222;
 const NARROW = 624;
 const NAMES = 118;
 
