@@ -5,8 +5,26 @@ by Python. What is drawn, and how, is in `lab/web/`; the rules that run there ar
 """
 
 from kvmlab.lab.panels.counts import Counts, counts_panel
+from kvmlab.lab.panels.decision import Decision, decision_panel
+from kvmlab.lab.panels.door import Door, door_panel
 from kvmlab.lab.panels.panel import Panel
+from kvmlab.lab.panels.porter import Porter, porter_panel
 from kvmlab.lab.panels.simulation import affordable, defaults, scenario_of
 from kvmlab.lab.panels.stage import Stage, stage_panel
 
-__all__ = ["Counts", "Panel", "Stage", "affordable", "counts_panel", "defaults", "scenario_of", "stage_panel"]
+__all__ = [
+    "Counts",
+    "Decision",
+    "Door",
+    "Panel",
+    "Porter",
+    "Stage",
+    "affordable",
+    "counts_panel",
+    "decision_panel",
+    "defaults",
+    "door_panel",
+    "porter_panel",
+    "scenario_of",
+    "stage_panel",
+]

@@ -18,12 +18,15 @@ import numpy as np
 from kvmlab.engine import build, execute, setup
 from kvmlab.engine.layout import CONSTANT, description
 from kvmlab.kernels import KERNELS
+from kvmlab.lab.panels.decision_chart import FACTS, chart_data
+from kvmlab.lab.panels.door_host import DOOR, door_data
 from kvmlab.lab.panels.one_timer import TIMER
+from kvmlab.lab.panels.porter_host import PORTER
 from kvmlab.lab.panels.simulation import EVENTS, HOST, LONGEST_NS, MACHINERY
 from kvmlab.model.draws import HIST_BINS, histogram_edges
 from kvmlab.model.names import EXITS, FAST, NEVER, PLACES, Place, State, Trace
 from kvmlab.model.one_timer import HOUSEKEEPING_CPU
-from kvmlab.policy import POLICIES, Policy, VcpuFacts, table_bits, terms
+from kvmlab.policy import POLICIES, Policy, VcpuFacts, ask, can_use_hv_timer, table_bits, terms
 from kvmlab.results import follow, story
 from kvmlab.scenario.costs import Costs
 
@@ -32,6 +35,7 @@ EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class) (\w+))", re
 REASONS = ("MSR_WRITE", "PREEMPTION_TIMER", "EXTERNAL_INTERRUPT", "HLT", "PAUSE_INSTRUCTION", "EPT_MISCONFIG")
 """The exits in the order in which bars show them: what the timer costs comes first."""
 assert set(REASONS) == set(EXITS)
+WORLDS = {"timer": TIMER, "host": HOST, "facts": FACTS, "door": DOOR, "porter": PORTER}
 
 
 def web(name: str) -> str:
@@ -71,9 +75,14 @@ def packed_numbers(numbers: np.ndarray) -> str:
 
 
 def policy_data(policy: Policy) -> dict[str, Any]:
-    """Return a policy as the browser gets it: its answers to all 32 inputs, and those of its terms."""
+    """Return a policy as the browser gets it, each with the answers to all 32 inputs.
+
+    Keys: bits, the policy's own; hv, whether the preemption timer, if there is one, may be used; terms, each with its
+    text and its bits.
+    """
     each = [{"text": term.text, "bits": table_bits(term.holds)} for term in terms(policy)]
-    return {"bits": table_bits(policy), "terms": each}
+    hv = table_bits(lambda facts: can_use_hv_timer(facts, ask(policy, facts)))
+    return {"bits": table_bits(policy), "hv": hv, "terms": each}
 
 
 def story_data() -> dict[str, Any]:
@@ -114,7 +123,9 @@ def data() -> str:
         "module": packed(module),
         "constant": {**constant, "exponential": packed_numbers(setup.exponential_table())},
         "bin_lows": packed_numbers(np.array(lows)),
-        "worlds": {"timer": TIMER.to_dict(), "host": HOST.to_dict()},
+        "worlds": {name: world.to_dict() for name, world in WORLDS.items()},
+        "decision": chart_data(),
+        "door": door_data(),
         "story": story_data(),
         "names": {"exits": list(EXITS), "places": list(PLACES)},
         "reasons": list(REASONS),

@@ -16,6 +16,8 @@ from kvmlab.lab.panels.controls import Settings, Value
 from kvmlab.lab.panels.world import World
 from kvmlab.policy import POLICIES, Policy
 
+POLICY_CONTROLS = ("kernel", "revision")
+"""The settings that say which policy is shown; a reader's own is one more value of theirs."""
 NO_SCRIPT = "A panel of kvmlab. To bring it to life, run this cell (Shift+Enter)."
 
 
@@ -90,7 +92,7 @@ class Panel:
 
     def checked(self, values: Settings) -> Settings:
         """Return the values if the controls can have them."""
-        own = {name: value for name, value in values.items() if name == "kernel" and value == self.policy_name}
+        own = {name: value for name, value in values.items() if name in POLICY_CONTROLS and value == self.policy_name}
         self.world.complete({name: value for name, value in values.items() if name not in own})
         return values
 

@@ -1,8 +1,11 @@
 // Finds the places of panels in a page, loads the engine once, and fills them.
 
 import { counts } from "./counts.js";
+import { decision } from "./decision.js";
+import { door } from "./door.js";
 import { Engine, unpackNumbers } from "./engine.js";
 import { Panel } from "./panel.js";
+import { porter } from "./porter.js";
 import { stage } from "./stage.js";
 
 /**
@@ -10,12 +13,13 @@ import { stage } from "./stage.js";
  *   worlds: Record<string, import("./world.js").WorldData>, story: import("./story.js").StoryData,
  *   names: {exits: string[], places: string[]}, reasons: string[], facts: string[], kernels: Record<string, string>,
  *   machinery: string, budget: {events: number, longest_ns: number},
- *   policies: Record<string, import("./predicate.js").PolicyData>, css: string, binMiddles: number[]}} Data
+ *   policies: Record<string, import("./predicate.js").PolicyData>, decision: import("./flow.js").Chart,
+ *   door: {until_ns: number, shown: number, arms: number}, css: string, binMiddles: number[]}} Data
  * @typedef {{engine: Engine, data: Data, css: string, binLows: Int32Array,
  *   views: Record<string, (panel: Panel) => import("./panel.js").View>}} Tools
  */
 
-const VIEWS = { stage, counts };
+const VIEWS = { stage, counts, decision, door, porter };
 const PLACE = ".kvmlab[data-panel]";
 
 let loading = /** @type {Promise<Tools> | null} */ (null);

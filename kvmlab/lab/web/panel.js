@@ -7,7 +7,7 @@ import { defaults } from "./world.js";
 /**
  * @typedef {import("./world.js").Settings} Settings
  * @typedef {import("./world.js").Value} Value
- * @typedef {{name: string, bits: number, terms: {text: string, bits: number}[]}} OwnPolicy
+ * @typedef {{name: string} & import("./predicate.js").PolicyData} OwnPolicy
  * @typedef {{panel: string, settings?: Settings, options?: Record<string, any>, policy?: OwnPolicy | null, key?: string,
  *   still?: boolean}} Spec
  * @typedef {{world: string, first: string[], only?: string[], body: Node[],
