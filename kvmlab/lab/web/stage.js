@@ -5,6 +5,7 @@ import { h, s } from "./dom.js";
 import { decisionLine } from "./predicate.js";
 import { makePlayer } from "./player.js";
 import { makeScene } from "./scene.js";
+import { playerKey, playWhenSeen } from "./seen.js";
 import { followTimer } from "./story.js";
 
 /**
@@ -85,40 +86,16 @@ export function stage(panel) {
       const kernel = String(settings.kernel);
       story = followTimer(panel.tools, settings, panel.policyFor(kernel));
       redraw(!first);
-      if (first) watch(panel, picture, player);
+      if (first) playWhenSeen(panel, picture, player);
       decision.replaceChildren(decisionLine(panel, settings, story.cpu !== data.story.housekeeping_cpu && Boolean(settings.nohz_full)));
       return `${panel.kernelName(kernel)}: ${story.summary}`;
     },
     resize: () => redraw(true),
     key(event) {
-      const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-      if (event.target !== picture) return false;
-      if (event.key === " ") player.playing ? player.pause() : player.play();
-      else if (by) player.seek((by > 0 ? Math.floor(player.position) : Math.ceil(player.position)) + by);
-      else return false;
-      return true;
+      return event.target === picture && playerKey(event, player);
     },
     state: () => ({ story, position: player.position }),
   };
-}
-
-/**
- * Play once when the stage comes into view; show the end at once to those who want no motion.
- * @param {import("./panel.js").Panel} panel
- * @param {HTMLElement} picture
- * @param {import("./player.js").Player} player
- */
-function watch(panel, picture, player) {
-  if (panel.still || matchMedia("(prefers-reduced-motion: reduce)").matches) return player.seek(Infinity);
-  const seen = new IntersectionObserver(
-    (entries) => {
-      if (!entries.some((entry) => entry.isIntersecting)) return;
-      seen.disconnect();
-      if (player.position === 0) player.play();
-    },
-    { threshold: 0.6 },
-  );
-  seen.observe(picture);
 }
 
 /**
