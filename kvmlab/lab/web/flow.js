@@ -13,7 +13,7 @@ import { s } from "./dom.js";
 
 const COLUMNS = 4;
 const ROWS = 3;
-const GAP = 26;
+const GAP = 36;
 const DROP = 20;
 const TALL = 46;
 const LINE = 14;
