@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kvmlab.engine.layout import CONSTANT, PLANNED, TABLES, Table, Tables
+from kvmlab.model.horizon import affordable_ns
 from kvmlab.model.loop import run
 from kvmlab.model.records import Machine, Sizes
 from kvmlab.model.start import plan, prepare
@@ -49,6 +50,10 @@ class PlainMachine:
     def advance(self, until: int) -> int:
         """Run up to the time `until` (ns); return the time reached."""
         return run(self.state, until)
+
+    def affordable_ns(self, events: int, longest_ns: int) -> int:
+        """Return for how long to run so that about the given number of events comes (`kvmlab.model.horizon`)."""
+        return affordable_ns(self.state, events, longest_ns)
 
     def tables(self) -> Tables:
         """Return the tables as they are now."""

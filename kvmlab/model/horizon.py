@@ -1,4 +1,4 @@
-"""How long a machine can be simulated within a given number of events: for panels, which answer while a control moves."""
+"""How long a machine can be simulated within a given number of events: for panels, which answer at once."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ def tell(m: Machine, kernel: Kernel, start: int) -> tuple[Step, ...]:
 
 def rank(code: int) -> int:
     """Return the order of steps at the same time: an exit comes first, then the interrupt that runs the callbacks."""
-    return {Trace.EXIT: 0, Trace.HRTIMER_INTERRUPT: 1}.get(Trace(code), 2)
+    return {int(Trace.EXIT): 0, int(Trace.HRTIMER_INTERRUPT): 1}.get(code, 2)
 
 
 EXPIRY_EXITS: dict[int, Exit] = {

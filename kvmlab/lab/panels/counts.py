@@ -51,7 +51,7 @@ def counts_panel(
     - `columns`: some of `COLUMNS`; exits, latency and taken unless told.
     - `policy`: a reader's own, shown below the revisions.
     - `policies`: names of the revisions to show; all unless told.
-    - `controls`: the controls to offer; all unless told. `first`: those that are shown at once, the others under "more".
+    - `controls`: the controls to offer; all unless told. `first`: those shown at once, the others under "more".
     - settings: of `kvmlab.lab.panels.simulation.HostSettings`, by their names.
 
     ValueError names a column, a control or a value that is not possible.

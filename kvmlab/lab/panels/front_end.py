@@ -18,13 +18,16 @@ import numpy as np
 from kvmlab.engine import build, execute, setup
 from kvmlab.engine.layout import CONSTANT, description
 from kvmlab.kernels import KERNELS
+from kvmlab.lab.panels.decision_chart import FACTS, chart_data
+from kvmlab.lab.panels.door_host import DOOR, door_data
 from kvmlab.lab.panels.one_timer import TIMER
+from kvmlab.lab.panels.porter_host import PORTER
 from kvmlab.lab.panels.rounds import GAME
 from kvmlab.lab.panels.simulation import EVENTS, HOST, LONGEST_NS, MACHINERY
 from kvmlab.model.draws import HIST_BINS, histogram_edges
 from kvmlab.model.names import EXITS, FAST, NEVER, PLACES, Place, State, Trace
 from kvmlab.model.one_timer import HOUSEKEEPING_CPU
-from kvmlab.policy import POLICIES, Policy, VcpuFacts, table_bits, terms
+from kvmlab.policy import POLICIES, Policy, VcpuFacts, ask, can_use_hv_timer, table_bits, terms
 from kvmlab.results import follow, story
 from kvmlab.scenario.costs import Costs
 
@@ -33,6 +36,7 @@ EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class) (\w+))", re
 REASONS = ("MSR_WRITE", "PREEMPTION_TIMER", "EXTERNAL_INTERRUPT", "HLT", "PAUSE_INSTRUCTION", "EPT_MISCONFIG")
 """The exits in the order in which bars show them: what the timer costs comes first."""
 assert set(REASONS) == set(EXITS)
+WORLDS = {"timer": TIMER, "host": HOST, "facts": FACTS, "door": DOOR, "porter": PORTER, "game": GAME}
 
 
 def web(name: str) -> str:
@@ -43,7 +47,7 @@ def web(name: str) -> str:
 def joined(main: str) -> str:
     """Return a module of `web/` and all that it imports, as one piece of JavaScript: a constant for each file.
 
-    `main.js` becomes ``const main_js = (() => { ...; return { mount }; })()``, and so on, each after those that it needs.
+    `main.js` becomes ``const main_js = (() => { ...; return { mount }; })()``; each stands after those that it needs.
     """
     done: dict[str, str] = {}
 
@@ -54,7 +58,8 @@ def joined(main: str) -> str:
         for _, needed in IMPORT.findall(text):
             add(needed)
         body = IMPORT.sub(r"const \1 = \2_js;\n", text)
-        done[name] = f"const {name}_js = (() => {{\n{EXPORT.sub('', body)}\nreturn {{ {', '.join(EXPORT.findall(body))} }};\n}})();"
+        exported = ", ".join(EXPORT.findall(body))
+        done[name] = f"const {name}_js = (() => {{\n{EXPORT.sub('', body)}\nreturn {{ {exported} }};\n}})();"
 
     add(main)
     return "\n".join(done.values())
@@ -71,9 +76,15 @@ def packed_numbers(numbers: np.ndarray) -> str:
 
 
 def policy_data(policy: Policy) -> dict[str, Any]:
-    """Return a policy as the browser gets it: its answers to all 32 inputs, and those of its terms."""
+    """Return a policy as the browser gets it, each with the answers to all 32 inputs.
+
+    Keys: bits, the policy's own; hv, whether the preemption timer, if there is one, may be used; terms, each with its
+    text and its bits.
+    """
     bits = table_bits(policy)  # before its terms, so that an error names the policy
-    return {"bits": bits, "terms": [{"text": term.text, "bits": table_bits(term.holds)} for term in terms(policy)]}
+    each = [{"text": term.text, "bits": table_bits(term.holds)} for term in terms(policy)]
+    hv = table_bits(lambda facts: can_use_hv_timer(facts, ask(policy, facts)))
+    return {"bits": bits, "hv": hv, "terms": each}
 
 
 def story_data() -> dict[str, Any]:
@@ -114,7 +125,9 @@ def data() -> str:
         "module": packed(module),
         "constant": {**constant, "exponential": packed_numbers(setup.exponential_table())},
         "bin_lows": packed_numbers(np.array(lows)),
-        "worlds": {"timer": TIMER.to_dict(), "host": HOST.to_dict(), "game": GAME.to_dict()},
+        "worlds": {name: world.to_dict() for name, world in WORLDS.items()},
+        "decision": chart_data(),
+        "door": door_data(),
         "story": story_data(),
         "names": {"exits": list(EXITS), "places": list(PLACES)},
         "reasons": list(REASONS),
@@ -132,6 +145,8 @@ def data() -> str:
 @functools.cache
 def script() -> str:
     """Return the whole front end as a module script: it fills every place of a panel on the page."""
-    body = f"{joined('main')}\nconst handed = JSON.parse(await (async () => new TextDecoder().decode(await engine_js.inflate("
-    body += f'"{packed(data().encode())}")))());\nawait main_js.mount(handed);\n'
+    body = f"""{joined("main")}
+const handed = new TextDecoder().decode(await engine_js.inflate("{packed(data().encode())}"));
+await main_js.mount(JSON.parse(handed));
+"""
     return body.replace("</script", "<\\/script")

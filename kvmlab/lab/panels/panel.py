@@ -16,6 +16,8 @@ from kvmlab.lab.panels.controls import Settings, Value
 from kvmlab.lab.panels.world import World
 from kvmlab.policy import POLICIES, Policy
 
+POLICY_CONTROLS = ("kernel", "revision")
+"""The settings that say which policy is shown; a reader's own is one more value of theirs."""
 NO_SCRIPT = "A panel of kvmlab. To bring it to life, run this cell (Shift+Enter)."
 
 
@@ -113,7 +115,7 @@ class Panel:
 
     def checked(self, values: Settings) -> Settings:
         """Return the values if the controls can have them."""
-        own = {name: value for name, value in values.items() if name == "kernel" and value == self.policy_name}
+        own = {name: value for name, value in values.items() if name in POLICY_CONTROLS and value == self.policy_name}
         self.world.complete({name: value for name, value in values.items() if name not in own})
         return values
 
@@ -129,10 +131,13 @@ class Panel:
                 f"policy: {policy.__name__!r} is the name of a revision; give your function another name, such as "
                 "my_policy"
             )
+        shown = self._policy is not None and self.settings.get("kernel") == self.policy_name
         self._policy_data = None if policy is None else {"name": policy.__name__, **front_end.policy_data(policy)}
         self._policy = policy
         if self._bridge:
             self._bridge.policy = self._policy_data
+        if shown:  # the kernel with the old policy is no more
+            self.settings = {"kernel": self.policy_name or self.world.defaults["kernel"]}
 
     @property
     def policy_name(self) -> str | None:

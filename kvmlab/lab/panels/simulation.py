@@ -196,8 +196,13 @@ def scenario_of(settings: Settings) -> Scenario:
 
 
 def affordable(scenario: Scenario) -> Scenario:
-    """Return the scenario for as long as can be simulated while a control moves (`kvmlab.model.horizon`)."""
-    ns = execute.machine(scenario).call("affordable_ns", EVENTS, LONGEST_NS)
+    """Return the scenario for as long as can be simulated while a control moves (`kvmlab.model.horizon`).
+
+    >>> from kvmlab import panels
+    >>> panels.affordable(panels.scenario_of({"tick_hz": 4000})).duration_s
+    0.09375
+    """
+    ns = execute.machine(scenario).affordable_ns(EVENTS, LONGEST_NS)
     return replace(scenario, duration_s=ns / 1e9)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -18,7 +18,8 @@ from kvmlab.engine.layout import CONSTANT, GIVEN, TABLES
 from kvmlab.lab.panels.controls import Control, Settings, Value
 from kvmlab.scenario.scenario import Scenario
 
-Rows: TypeAlias = dict[str, Any] | list[dict[str, Any]] | list[int]
+Records: TypeAlias = list[dict[str, Any]]
+Rows: TypeAlias = dict[str, Any] | Records | list[int]
 """A table: the fields of its one record that are not 0, those of its records, or its numbers."""
 
 
@@ -97,7 +98,7 @@ def rows_of(name: str, array: np.ndarray) -> Rows:
 
 def changed(base: Mapping[str, Rows], other: Mapping[str, Rows]) -> dict[str, Rows]:
     """Return what differs: of a table as long as before the fields, else the whole table."""
-    different = {}
+    different: dict[str, Rows] = {}
     for name, rows in other.items():
         was = base[name]
         if rows == was:
@@ -105,9 +106,10 @@ def changed(base: Mapping[str, Rows], other: Mapping[str, Rows]) -> dict[str, Ro
         if isinstance(rows, dict) and isinstance(was, dict):
             different[name] = changed_fields(was, rows)
         elif name == "guests" and len(rows) == len(was):
-            different[name] = [changed_fields(*pair) for pair in zip(was, rows, strict=True)]  # type: ignore[arg-type]
+            records = zip(cast(Records, was), cast(Records, rows), strict=True)
+            different[name] = [changed_fields(*pair) for pair in records]
         else:
-            different[name] = rows  # type: ignore[assignment]
+            different[name] = rows
     return different
 
 

@@ -124,8 +124,8 @@ function chart(columns, limits, shown, before, width) {
     return s("g", {}, ...columnHead(column, box, y, limits[i], shown.length), ...rows);
   });
   const height = stacked ? tall * columns.length : tall;
-  const label = `${columns.map((column) => column.title).join("; ")}. ${say(shown, [])}`;
-  return s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label }, ...parts);
+  const alt = `${columns.map((column) => column.title).join("; ")}. ${say(shown, [])}`;
+  return s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": alt }, ...parts);
 }
 
 /**

@@ -15,10 +15,10 @@ import { given } from "./world.js";
  * @param {import("./main.js").Tools} tools
  * @param {import("./world.js").Settings} settings
  * @param {Record<string, {bits: number}>} policies
+ * @param {import("./world.js").WorldData} [world]
  * @returns {Figures[]}
  */
-export function simulateEach({ engine, data, binLows }, settings, policies) {
-  const world = data.worlds.host;
+export function simulateEach({ engine, data, binLows }, settings, policies, world = data.worlds.host) {
   const tables = given(world, settings);
   let duration = 0;
   return Object.entries(policies).map(([name, { bits }]) => {

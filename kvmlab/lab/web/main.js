@@ -1,10 +1,13 @@
 // Finds the places of panels in a page, loads the engine once, and fills them.
 
 import { counts } from "./counts.js";
+import { decision } from "./decision.js";
+import { door } from "./door.js";
 import { Engine, unpackNumbers } from "./engine.js";
 import { game } from "./game.js";
 import { lab } from "./lab.js";
 import { Panel } from "./panel.js";
+import { porter } from "./porter.js";
 import { predict } from "./predict.js";
 import { stage } from "./stage.js";
 
@@ -13,12 +16,13 @@ import { stage } from "./stage.js";
  *   worlds: Record<string, import("./world.js").WorldData>, story: import("./story.js").StoryData,
  *   names: {exits: string[], places: string[]}, reasons: string[], facts: string[], kernels: Record<string, string>,
  *   machinery: string, budget: {events: number, longest_ns: number},
- *   policies: Record<string, import("./predicate.js").PolicyData>, css: string, binMiddles: number[]}} Data
+ *   policies: Record<string, import("./predicate.js").PolicyData>, decision: import("./flow.js").Chart,
+ *   door: {until_ns: number, shown: number, arms: number}, css: string, binMiddles: number[]}} Data
  * @typedef {{engine: Engine, data: Data, css: string, binLows: Int32Array,
  *   views: Record<string, (panel: Panel) => import("./panel.js").View>}} Tools
  */
 
-const VIEWS = { stage, counts, lab, predict, game };
+const VIEWS = { stage, counts, decision, door, porter, lab, predict, game };
 const PLACE = ".kvmlab[data-panel]";
 
 let loading = /** @type {Promise<Tools> | null} */ (null);

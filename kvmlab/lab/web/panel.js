@@ -9,7 +9,7 @@ import { defaults } from "./world.js";
 /**
  * @typedef {import("./world.js").Settings} Settings
  * @typedef {import("./world.js").Value} Value
- * @typedef {{name: string, bits: number, terms: {text: string, bits: number}[]}} OwnPolicy
+ * @typedef {{name: string} & import("./predicate.js").PolicyData} OwnPolicy
  * @typedef {{panel: string, settings?: Settings, options?: Record<string, any>, policy?: OwnPolicy | null, key?: string,
  *   still?: boolean}} Spec
  * @typedef {{world: string | null, label?: string, first: string[], only?: string[], groups?: [string, string[]][], body: Node[],
@@ -204,10 +204,23 @@ export class Panel {
     model.on("change:settings", () => {
       if (!this.pending && JSON.stringify(model.get("settings")) !== JSON.stringify(this.settings)) this.set(model.get("settings"), false);
     });
-    model.on("change:policy", () => {
-      this.policy = model.get("policy");
-      this.set({}, false);
-    });
+    model.on("change:policy", () => this.follow(model.get("policy")));
+  }
+
+  /**
+   * Take another policy of the reader's.
+   * @param {OwnPolicy | null} policy
+   */
+  follow(policy) {
+    const was = this.policy?.name;
+    this.policy = policy;
+    if (this.controls.kernel) {
+      const { element } = this.controls.kernel;
+      this.controls.kernel = this.control("kernel");
+      element.replaceWith(this.controls.kernel.element);
+    }
+    const gone = was !== undefined && this.settings.kernel === was;
+    this.set(gone ? { kernel: policy?.name ?? this.world.controls.kernel.default } : {}, false);
   }
 
   /** The policies that the panel shows, by name. */

@@ -55,7 +55,7 @@ export function makePlayer(show, weight) {
   function tick(now) {
     if (!player.playing) return;
     if (!play.isConnected) return player.pause();
-    const elapsed = Math.min(now - then, 100);
+    const elapsed = Math.min(Math.max(now - then, 0), 100); // a frame may bear a time before the press
     then = now;
     const next = player.position + (elapsed * speed) / (STEP_MS * weight(Math.floor(player.position)));
     put(Math.min(next, steps), next >= steps);

@@ -3,7 +3,8 @@
 import { h } from "./dom.js";
 
 /**
- * @typedef {{bits: number, terms: {text: string, bits: number}[]}} PolicyData each with its answers to all 32 inputs
+ * @typedef {{bits: number, hv: number, terms: {text: string, bits: number}[]}} PolicyData each with its answers to all
+ *   32 inputs; hv: whether the preemption timer, if there is one, may be used
  */
 
 /**
@@ -20,15 +21,25 @@ export const indexOf = (order, facts) => order.reduce((sum, name, i) => sum + (f
 export const answer = (bits, index) => Math.floor(bits / 2 ** index) % 2 === 1;
 
 /**
+ * Return the inputs whose answer changes if one term does: those for which all other terms hold.
+ * @param {PolicyData} policy
+ * @param {number} term
+ * @returns {boolean[]} by index
+ */
+export const hangsOn = (policy, term) =>
+  Array.from({ length: 32 }, (_, index) => policy.terms.every(({ bits }, i) => i === term || answer(bits, index)));
+
+/**
  * Return the predicate with its terms marked.
  * @param {PolicyData} policy
  * @param {number} index of the facts
+ * @param {(term: number) => import("./dom.js").Attributes} [more] what each term has besides
  * @returns {HTMLElement}
  */
-export function predicate(policy, index) {
+export function predicate(policy, index, more = () => ({})) {
   const parts = policy.terms.flatMap(({ text, bits }, i) => {
     const holds = answer(bits, index);
-    const term = h("span", { class: holds ? "term true" : "term false" }, h("span", { "aria-label": holds ? "true:" : "false:" }, holds ? "✓ " : "✗ "), h("code", {}, text));
+    const term = h("span", { class: holds ? "term true" : "term false", ...more(i) }, h("span", { "aria-label": holds ? "true:" : "false:" }, holds ? "✓ " : "✗ "), h("code", {}, text));
     return i === 0 ? [term] : [h("code", {}, " && "), term];
   });
   return h("span", { class: "predicate" }, ...parts);

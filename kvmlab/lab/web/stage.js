@@ -5,6 +5,7 @@ import { h, s } from "./dom.js";
 import { decisionLine } from "./predicate.js";
 import { makePlayer } from "./player.js";
 import { makeScene } from "./scene.js";
+import { playerKey, playWhenSeen } from "./seen.js";
 import { followTimer } from "./story.js";
 
 /**
@@ -16,6 +17,8 @@ import { followTimer } from "./story.js";
 const FIRST = ["kernel", "pi_inject_timer", "apicv_active", "mwait_in_guest", "hlt_in_guest", "pcpu"];
 const HEADS = 128;
 const NARROW = 520;
+/** Room that a lane's name takes above the lane of a narrow stage. */
+const NAMES = 120;
 const TOP = 34;
 const LANE = 46;
 const BETWEEN = 22;
@@ -83,40 +86,16 @@ export function stage(panel) {
       const kernel = String(settings.kernel);
       story = followTimer(panel.tools, settings, panel.policyFor(kernel));
       redraw(!first);
-      if (first) watch(panel, picture, player);
+      if (first) playWhenSeen(panel, picture, player);
       decision.replaceChildren(decisionLine(panel, settings, story.cpu !== data.story.housekeeping_cpu && Boolean(settings.nohz_full)));
       return `${panel.kernelName(kernel)}: ${story.summary}`;
     },
     resize: () => redraw(true),
     key(event) {
-      const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-      if (event.target !== picture) return false;
-      if (event.key === " ") player.playing ? player.pause() : player.play();
-      else if (by) player.seek((by > 0 ? Math.floor(player.position) : Math.ceil(player.position)) + by);
-      else return false;
-      return true;
+      return event.target === picture && playerKey(event, player);
     },
     state: () => ({ story, position: player.position }),
   };
-}
-
-/**
- * Play once when the stage comes into view; show the end at once to those who want no motion.
- * @param {import("./panel.js").Panel} panel
- * @param {HTMLElement} picture
- * @param {import("./player.js").Player} player
- */
-function watch(panel, picture, player) {
-  if (panel.still || matchMedia("(prefers-reduced-motion: reduce)").matches) return player.seek(Infinity);
-  const seen = new IntersectionObserver(
-    (entries) => {
-      if (!entries.some((entry) => entry.isIntersecting)) return;
-      seen.disconnect();
-      if (player.position === 0) player.play();
-    },
-    { threshold: 0.6 },
-  );
-  seen.observe(picture);
 }
 
 /**
@@ -171,7 +150,7 @@ function draw(scene, story, width, toScale, chosen, data) {
     "svg", { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT, role: "img", "aria-label": `One timer's life: ${story.summary}` },
     s("defs", {}, s("clipPath", { id }, clip)),
     ...laneHeads(story, left, width, data),
-    s("g", { "clip-path": `url(#${id})` }, ...scene.spans.map((span) => spanMark(span, axis)), ...axis.gaps.flatMap((gap) => gapMark(gap, axis))),
+    s("g", { "clip-path": `url(#${id})` }, ...scene.spans.map((span) => spanMark(span, axis)), ...axis.gaps.flatMap((gap) => gapMark(gap, axis, left < HEADS ? NAMES : 0))),
     ...deadlineMark(story, axis),
     ...nextEventMark(story, scene, axis),
     ...flags.map(({ mark }) => mark),
@@ -259,10 +238,11 @@ function spanMark(span, axis) {
   const height = span.kind === "hrtimer" ? 12 : LANE - 12;
   const fits = span.text.length * LETTER + 8 < width && span.kind !== "hrtimer";
   const calm = span.kind === "guest";
+  const broken = calm && axis.gaps.some((gap) => Math.abs((axis.at(gap.from) + axis.at(gap.to)) / 2 - x - 40) < 54);
   return s(
     "g", { class: `span ${span.kind}` },
     s("rect", { x, y: topOf(span.lane) + inset, width, height, rx: 2 }),
-    fits ? s("text", { x: calm ? x + 6 : x + width / 2, y: middleOf(span.lane) + 4, "text-anchor": calm ? "start" : "middle" }, span.text) : null,
+    fits && !broken ? s("text", { x: calm ? x + 6 : x + width / 2, y: middleOf(span.lane) + 4, "text-anchor": calm ? "start" : "middle" }, span.text) : null,
     s("title", {}, `${span.title} ${((span.to - span.from) / 1000).toFixed(2)} µs`),
   );
 }
@@ -270,14 +250,15 @@ function spanMark(span, axis) {
 /**
  * @param {{from: number, to: number}} gap
  * @param {import("./axis.js").Axis} axis
+ * @param {number} taken up to here the line is taken by a lane's name
  */
-function gapMark(gap, axis) {
+function gapMark(gap, axis, taken) {
   const middle = (axis.at(gap.from) + axis.at(gap.to)) / 2;
   const ns = gap.to - gap.from;
   const text = ns >= 1e9 ? `${(ns / 1e9).toPrecision(3)} s` : ns >= 1e6 ? `${(ns / 1e6).toPrecision(3)} ms` : `${Math.round(ns / 1000)} µs`;
   return [
     s("path", { class: "break", d: `M ${middle - 6} ${topOf("guest") + LANE - 4} l 4 -${LANE - 8} m 8 0 l -4 ${LANE - 8}` }),
-    s("text", { class: "gap", x: middle, y: topOf("guest") + LANE + 14, "text-anchor": "middle" }, text),
+    middle - 24 > taken ? s("text", { class: "gap", x: middle, y: topOf("guest") + LANE + 14, "text-anchor": "middle" }, text) : s("g"),
   ];
 }
 
