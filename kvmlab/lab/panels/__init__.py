@@ -7,24 +7,37 @@ by Python. What is drawn, and how, is in `lab/web/`; the rules that run there ar
 from kvmlab.lab.panels.counts import Counts, counts_panel
 from kvmlab.lab.panels.decision import Decision, decision_panel
 from kvmlab.lab.panels.door import Door, door_panel
+from kvmlab.lab.panels.game import Game, game_panel
+from kvmlab.lab.panels.lab import PRESETS, Lab, lab_panel
 from kvmlab.lab.panels.panel import Panel
 from kvmlab.lab.panels.porter import Porter, porter_panel
+from kvmlab.lab.panels.predict import Predict, predict_panel
 from kvmlab.lab.panels.simulation import affordable, defaults, scenario_of
 from kvmlab.lab.panels.stage import Stage, stage_panel
+from kvmlab.lab.panels.state import read_state, state_text
 
 __all__ = [
+    "PRESETS",
     "Counts",
     "Decision",
     "Door",
+    "Game",
+    "Lab",
     "Panel",
     "Porter",
+    "Predict",
     "Stage",
     "affordable",
     "counts_panel",
     "decision_panel",
     "defaults",
     "door_panel",
+    "game_panel",
+    "lab_panel",
     "porter_panel",
+    "predict_panel",
+    "read_state",
     "scenario_of",
     "stage_panel",
+    "state_text",
 ]

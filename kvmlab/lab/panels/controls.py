@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 Value = bool | int | float | str
 """What a control can be set to."""
 Settings = Mapping[str, Value]
 """What the controls of a panel say, by their names."""
+
+
+class Need(NamedTuple):
+    """What a control's effect depends on: unless it is met, nothing that a panel shows changes with the control."""
+
+    any_of: tuple[tuple[str, tuple[Value, ...]], ...]
+    """Other controls, each with some of its values: one of them has to have one of these. None: it is never met."""
+    why: str
+    """Why there is no effect where it is not met, for the reader."""
+    revisions_only: bool = False
+    """It holds for the revisions; a reader's own policy may see a difference."""
+
+    def met(self, settings: Settings) -> bool:
+        """Return True if all settings meet it."""
+        return any(settings[name] in values for name, values in self.any_of)
 
 
 @dataclass(frozen=True)
@@ -23,8 +38,8 @@ class Control:
     default: Value
     texts: tuple[str, ...]
     """What the reader sees of each value."""
-    needs: tuple[str, tuple[Value, ...], str] | None = None
-    """Another control, the values of it with which this one has an effect, and why, for a reader: "only if ..."."""
+    needs: tuple[Need, ...] = ()
+    """All of them have to be met for the control to have an effect."""
 
     def check(self, name: str, value: object) -> None:
         """Raise ValueError if the control called `name` cannot be set to `value`."""
@@ -41,7 +56,7 @@ class Control:
             "values": list(self.values),
             "texts": list(self.texts),
             "default": self.default,
-            "needs": None if self.needs is None else [self.needs[0], list(self.needs[1]), self.needs[2]],
+            "needs": [need._asdict() for need in self.needs],
         }
 
 
@@ -50,7 +65,7 @@ def slider(
     values: Sequence[int],
     default: int,
     text: Callable[[int], str] = str,
-    needs: tuple[str, tuple[Value, ...], str] | None = None,
+    needs: tuple[Need, ...] = (),
 ) -> Control:
     """Return a slider over numbers; `text` makes of a number what the reader sees."""
     return Control(label, "slider", tuple(values), default, tuple(map(text, values)), needs)
@@ -62,6 +77,6 @@ def choice(label: str, texts: Mapping[str, str] | Sequence[str], default: str, k
     return Control(label, kind, tuple(shown), default, tuple(shown.values()))
 
 
-def switch(label: str, default: bool) -> Control:
+def switch(label: str, default: bool, needs: tuple[Need, ...] = ()) -> Control:
     """Return a switch."""
-    return Control(label, "switch", (False, True), default, ("no", "yes"))
+    return Control(label, "switch", (False, True), default, ("no", "yes"), needs)

@@ -22,6 +22,7 @@ from kvmlab.lab.panels.decision_chart import FACTS, chart_data
 from kvmlab.lab.panels.door_host import DOOR, door_data
 from kvmlab.lab.panels.one_timer import TIMER
 from kvmlab.lab.panels.porter_host import PORTER
+from kvmlab.lab.panels.rounds import GAME
 from kvmlab.lab.panels.simulation import EVENTS, HOST, LONGEST_NS, MACHINERY
 from kvmlab.model.draws import HIST_BINS, histogram_edges
 from kvmlab.model.names import EXITS, FAST, NEVER, PLACES, Place, State, Trace
@@ -35,7 +36,7 @@ EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class) (\w+))", re
 REASONS = ("MSR_WRITE", "PREEMPTION_TIMER", "EXTERNAL_INTERRUPT", "HLT", "PAUSE_INSTRUCTION", "EPT_MISCONFIG")
 """The exits in the order in which bars show them: what the timer costs comes first."""
 assert set(REASONS) == set(EXITS)
-WORLDS = {"timer": TIMER, "host": HOST, "facts": FACTS, "door": DOOR, "porter": PORTER}
+WORLDS = {"timer": TIMER, "host": HOST, "facts": FACTS, "door": DOOR, "porter": PORTER, "game": GAME}
 
 
 def web(name: str) -> str:
@@ -80,9 +81,10 @@ def policy_data(policy: Policy) -> dict[str, Any]:
     Keys: bits, the policy's own; hv, whether the preemption timer, if there is one, may be used; terms, each with its
     text and its bits.
     """
+    bits = table_bits(policy)  # before its terms, so that an error names the policy
     each = [{"text": term.text, "bits": table_bits(term.holds)} for term in terms(policy)]
     hv = table_bits(lambda facts: can_use_hv_timer(facts, ask(policy, facts)))
-    return {"bits": table_bits(policy), "hv": hv, "terms": each}
+    return {"bits": bits, "hv": hv, "terms": each}
 
 
 def story_data() -> dict[str, Any]:

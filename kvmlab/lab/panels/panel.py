@@ -22,12 +22,16 @@ NO_SCRIPT = "A panel of kvmlab. To bring it to life, run this cell (Shift+Enter)
 
 
 class Bridge(anywidget.AnyWidget):
-    """The end of a panel that Python holds: what the panel is set to. It is never shown."""
+    """The end of a panel that Python holds: what it is set to, and what its reader answers. It is never shown."""
 
     _esm = front_end.web("bridge.js")
     key = traitlets.Unicode().tag(sync=True)
     settings = traitlets.Dict().tag(sync=True)
     policy = traitlets.Any(None).tag(sync=True)
+    answer = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
+    """What the reader has answered, from the browser."""
+    told = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
+    """What Python tells the view."""
 
 
 class Panel:
@@ -65,7 +69,9 @@ class Panel:
         self._policy: Policy | None = None
         self._policy_data: dict[str, Any] | None = None
         self._bridge: Bridge | None = None
+        self._told: dict[str, Any] | None = None
         self._settings = world.complete(settings or {})
+        self._first = dict(self._settings)
         if policy is not None:
             self.policy = policy
 
@@ -89,6 +95,23 @@ class Panel:
         self._settings = {**self.settings, **self.checked(values)}
         if self._bridge:
             self._bridge.settings = dict(self._settings)
+
+    @property
+    def moved(self) -> bool:
+        """True if some control does not say what it said when the panel was made."""
+        return self.settings != self._first
+
+    @property
+    def answer(self) -> dict[str, Any] | None:
+        """What the reader has answered in the panel, as its view says it; None without an answer."""
+        answer: dict[str, Any] | None = self._bridge.answer if self._bridge else None
+        return answer
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Tell the panel's view something, now and whenever it is shown again."""
+        self._told = message
+        if self._bridge:
+            self._bridge.told = message
 
     def checked(self, values: Settings) -> Settings:
         """Return the values if the controls can have them."""
@@ -136,9 +159,13 @@ class Panel:
             f"<p>{escape(NO_SCRIPT)} <code>{escape(repr(self))}</code></p></div>"
         )
 
+    def bridge(self) -> Bridge:
+        """Return a new bridge to the browser."""
+        return Bridge(key=self.key, settings=dict(self._settings), policy=self._policy_data, told=self._told)
+
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
         """Return the panel with the front end, and open the bridge."""
         if self._bridge is None:
-            self._bridge = Bridge(key=self.key, settings=dict(self._settings), policy=self._policy_data)
+            self._bridge = self.bridge()
         html = f'{self.place()}<script type="module">{front_end.script()}</script>'
         return {"text/html": html, "text/plain": repr(self)}

@@ -8,7 +8,7 @@ from typing import Any, TypedDict, cast
 
 from kvmlab.engine import execute
 from kvmlab.kernels import KERNELS, Kernel
-from kvmlab.lab.panels.controls import Control, Settings, Value, choice, slider, switch
+from kvmlab.lab.panels.controls import Control, Need, Settings, Value, choice, slider, switch
 from kvmlab.lab.panels.world import World
 from kvmlab.results.run import Run, simulate
 from kvmlab.scenario.guest import Guest, Workload
@@ -58,46 +58,95 @@ class HostSettings(TypedDict):
     seed: int
 
 
+# Conditions under which other controls have an effect; a control and the values of it.
+HALTS = ("guest", ("halts between bursts",))
+ISOLATED = ("vcpus_on", ("isolated pCPUs",))
+MIGRATES = ("timer_migration", (True,))
+HV_TIMER = ("preemption_timer", (True,))
+HLT_EXITS = ("hlt_in_guest", (False,))
+MWAIT_EXITS = ("mwait_in_guest", (False,))
+INJECTS = ("pi_inject_timer", (True,))
+APICV = ("apicv", (True,))
+STAYS = "every timer stays on its pCPU"
+NO_HV_TIMER = "no effect: there is no preemption timer to lose, and"
+NEVER_HALTS = "no effect: the guest never halts, and"
+
+
+def posting_matters(why: str, *other: tuple[str, tuple[Value, ...]]) -> tuple[Need, ...]:
+    """Return what is needed for the answer of a policy to change anything, unless one of the `other` conditions is met.
+
+    A timer has to be able to leave its pCPU, or the vCPU has to be able to lose the preemption timer.
+    """
+    return tuple(Need((*other, away, lost), why) for away in (ISOLATED, MIGRATES) for lost in (HV_TIMER, MWAIT_EXITS))
+
+
 CONTROLS: Mapping[str, Control] = {
     "vcpus": slider("vCPUs", range(1, 17), 4),
     "tick_hz": slider("guest's tick", (100, 250, 500, 1000, 2000, 4000), 1000, "{} Hz".format),
-    "housekeeping_cpus": slider("housekeeping CPUs", range(1, 9), 1),
+    "housekeeping_cpus": slider(
+        "housekeeping CPUs", range(1, 9), 1,
+        needs=(Need((), "no effect: the kernel does not balance, it takes the first one"),),
+    ),
     "housekeeping": choice("housekeeping CPUs are", HOUSEKEEPING_LOADS, "ticking"),
     "housekeeping_timer_us": slider(
         "period of their own timers", (20, 50, 100, 200, 500, 1000), 100, "{} us".format,
-        ("housekeeping", ("timers",), 'only if the housekeeping CPUs run "timers"'),
+        (Need((("housekeeping", ("timers",)),), 'no effect: they have some only where they run "timers"'),),
     ),
     "hz": slider("host's tick", (100, 250, 300, 1000), 250, "{} Hz".format),
     "guest": choice("the guest", list(GUESTS), "works all the time"),
     "vcpus_on": choice("vCPUs run on", list(PLACES_OF_VCPUS), "isolated pCPUs"),
-    "hlt_in_guest": switch("HLT does not exit (hlt_in_guest)", False),
-    "mwait_in_guest": switch("MWAIT does not exit (mwait_in_guest)", False),
-    "pi_inject_timer": switch("pi_inject_timer", True),
+    "hlt_in_guest": switch("HLT does not exit (hlt_in_guest)", False, (
+        Need((HALTS, MWAIT_EXITS), f"{NEVER_HALTS} rev3 is content with mwait_in_guest", True),
+        *(Need((HALTS, fact), f"{NEVER_HALTS} nothing is posted", True) for fact in (INJECTS, APICV)),
+        *posting_matters(f"{NEVER_HALTS} {STAYS} without a preemption timer", HALTS),
+    )),
+    "mwait_in_guest": switch("MWAIT does not exit (mwait_in_guest)", False, (
+        Need((HV_TIMER, HLT_EXITS), f"{NO_HV_TIMER} rev3 is content with hlt_in_guest", True),
+        *(Need((HV_TIMER, fact), f"{NO_HV_TIMER} nothing is posted", True) for fact in (INJECTS, APICV)),
+        *(Need((HV_TIMER, away), f"{NO_HV_TIMER} {STAYS}") for away in (ISOLATED, MIGRATES)),
+    )),
+    "pi_inject_timer": switch("pi_inject_timer", True, (
+        Need((APICV,), "no effect: without APICv nothing is posted", True),
+        *posting_matters(f"no effect: {STAYS}, without a preemption timer"),
+    )),
     "apicv": switch("APICv", True),
-    "preemption_timer": switch("preemption timer", True),
-    "timer_migration": switch("timer_migration", True),
+    "preemption_timer": switch("preemption timer", True, (
+        Need((MWAIT_EXITS,), "no effect: KVM does without it where MWAIT does not exit"),
+    )),
+    "timer_migration": switch("timer_migration", True, (
+        Need((ISOLATED,), "no effect: a busy housekeeping CPU keeps its timers anyway"),
+    )),
     "device_irq_hz": slider("device interrupts", (0, 100, 1000, 5000, 20000), 0, "{} /s".format),
     "other_exit_hz": slider("other exits", (0, 100, 1000, 5000, 20000), 0, "{} /s".format),
     "seed": slider("seed", range(20), 0),
 }  # fmt: skip
 """Every control, by the name of its setting."""
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "guest": ("vcpus", "tick_hz", "guest", "vcpus_on", "hlt_in_guest", "mwait_in_guest"),
+    "host": ("hz", "pi_inject_timer", "apicv", "preemption_timer", "timer_migration"),
+    "housekeeping": ("housekeeping_cpus", "housekeeping", "housekeeping_timer_us"),
+    "other load": ("device_irq_hz", "other_exit_hz", "seed"),
+}
+"""The controls by what they set."""
+assert {name for names in GROUPS.values() for name in names} == set(CONTROLS)
 
 
 def scenario_of_all(settings: Settings) -> Scenario:
     """Return the scenario of all settings.
 
-    Housekeeping CPUs come first, then the isolated pCPUs, then, if the vCPUs run on housekeeping pCPUs, those.
+    Number 0 is a housekeeping CPU, then come the isolated pCPUs, then, if the vCPUs run on housekeeping pCPUs, those.
+    The other housekeeping CPUs are last: one more of them changes no other CPU's number, and so none of its draws.
     """
     v = cast(HostSettings, settings)
-    vcpus, spare = v["vcpus"], v["housekeeping_cpus"]
-    on_housekeeping = PLACES_OF_VCPUS[v["vcpus_on"]] == "housekeeping"
-    first = spare + vcpus if on_housekeeping else spare
+    vcpus, spare = v["vcpus"], v["housekeeping_cpus"] - 1
+    first = 1 + vcpus if PLACES_OF_VCPUS[v["vcpus_on"]] == "housekeeping" else 1
+    last = first + vcpus
     host = Host(
-        pcpus=first + vcpus,
-        isolated=tuple(range(spare, spare + vcpus)),
+        pcpus=last + spare,
+        isolated=tuple(range(1, 1 + vcpus)),
         housekeeping=v["housekeeping"],
         housekeeping_timer_us=v["housekeeping_timer_us"],
-        loaded=tuple(range(spare)),
+        loaded=(0, *range(last, last + spare)),
         hz=v["hz"],
         apicv=v["apicv"],
         preemption_timer=v["preemption_timer"],
@@ -141,7 +190,7 @@ def scenario_of(settings: Settings) -> Scenario:
 
     >>> from kvmlab import panels
     >>> panels.scenario_of({"vcpus": 2, "housekeeping_cpus": 3}).host.isolated
-    (3, 4)
+    (1, 2)
     """
     return HOST.scenario(settings)
 

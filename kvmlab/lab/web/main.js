@@ -4,8 +4,11 @@ import { counts } from "./counts.js";
 import { decision } from "./decision.js";
 import { door } from "./door.js";
 import { Engine, unpackNumbers } from "./engine.js";
+import { game } from "./game.js";
+import { lab } from "./lab.js";
 import { Panel } from "./panel.js";
 import { porter } from "./porter.js";
+import { predict } from "./predict.js";
 import { stage } from "./stage.js";
 
 /**
@@ -19,7 +22,7 @@ import { stage } from "./stage.js";
  *   views: Record<string, (panel: Panel) => import("./panel.js").View>}} Tools
  */
 
-const VIEWS = { stage, counts, decision, door, porter };
+const VIEWS = { stage, counts, decision, door, porter, lab, predict, game };
 const PLACE = ".kvmlab[data-panel]";
 
 let loading = /** @type {Promise<Tools> | null} */ (null);

@@ -1,4 +1,6 @@
 // What every panel is: controls, a view, a live sentence, an error; and the bridge to Python where there is a kernel.
+// The bridge keeps three things the same on both sides: settings, the reader's policy, and what the reader answers. And
+// Python can tell a view something (`told`), such as the truth after a guess.
 
 import { makeControl } from "./controls.js";
 import { h } from "./dom.js";
@@ -10,12 +12,17 @@ import { defaults } from "./world.js";
  * @typedef {{name: string} & import("./predicate.js").PolicyData} OwnPolicy
  * @typedef {{panel: string, settings?: Settings, options?: Record<string, any>, policy?: OwnPolicy | null, key?: string,
  *   still?: boolean}} Spec
- * @typedef {{world: string, first: string[], only?: string[], body: Node[],
+ * @typedef {{world: string | null, label?: string, first: string[], only?: string[], groups?: [string, string[]][], body: Node[],
  *   update: (settings: Settings, first: boolean) => string, resize?: () => void,
- *   key?: (event: KeyboardEvent) => boolean, state?: () => unknown}} View
+ *   key?: (event: KeyboardEvent) => boolean, state?: () => unknown, told?: (message: any) => void,
+ *   answered?: (answer: any) => void}} View `groups`: titles and names of the controls that are not first; `answered`
+ *   takes what the reader had answered before the panel was shown once more
  * @typedef {{get: (name: string) => any, set: (name: string, value: any) => void, save_changes: () => void,
  *   on: (event: string, callback: () => void) => void}} Model
  */
+
+/** Of a panel without controls. */
+const NO_WORLD = /** @type {import("./world.js").WorldData} */ ({ controls: {}, base: {}, patches: {}, joint: [], joint_patches: {}, arguments: [], constant: {} });
 
 /** One panel in a page. */
 export class Panel {
@@ -31,6 +38,7 @@ export class Panel {
     this.still = Boolean(spec.still);
     this.policy = spec.policy ?? null;
     this.model = /** @type {Model | null} */ (null);
+    this.given = /** @type {unknown} */ (null);
     this.drawn = false;
     this.pending = 0;
     this.say = h("p", { class: "say", role: "status" });
@@ -38,7 +46,7 @@ export class Panel {
     const make = tools.views[spec.panel];
     if (!make) throw new Error(`panel: there is no ${spec.panel}`);
     this.view = make(this);
-    const world = tools.data.worlds[this.view.world];
+    const world = this.view.world === null ? NO_WORLD : tools.data.worlds[this.view.world];
     this.world = world;
     this.names = (this.view.only ?? Object.keys(world.controls)).filter((name) => name in world.controls);
     this.settings = { ...defaults(world), ...spec.settings };
@@ -61,13 +69,12 @@ export class Panel {
   build() {
     const first = this.view.first.filter((name) => this.names.includes(name));
     const more = this.names.filter((name) => !first.includes(name));
-    const side = h(
-      "div", { class: "controls" }, ...first.map((name) => this.controls[name].element),
-      more.length ? h("details", {}, h("summary", {}, "more"), ...more.map((name) => this.controls[name].element)) : null,
-    );
+    const rest = more.length ? h("details", {}, h("summary", {}, "more"), ...this.grouped(more)) : null;
+    const side = this.names.length ? h("div", { class: "controls" }, ...first.map((name) => this.controls[name].element), this.view.groups ? null : rest) : null;
+    if (this.view.groups) rest?.classList.add("groups");
     const element = h(
-      "section", { class: `panel ${this.spec.panel}`, "aria-label": `panel: ${this.spec.panel}` },
-      h("div", { class: "view" }, ...this.view.body), side, this.say, this.alert,
+      "section", { class: `panel ${this.spec.panel}`, "aria-label": this.view.label ?? `panel: ${this.spec.panel}` },
+      h("div", { class: "view" }, ...this.view.body), side, this.say, this.alert, this.view.groups ? rest : null,
     );
     element.addEventListener("keydown", (event) => {
       if (this.view.key?.(event)) event.preventDefault();
@@ -76,6 +83,20 @@ export class Panel {
     const style = h("style", {}, this.tools.css);
     root.replaceChildren(style, element);
     return element;
+  }
+
+  /**
+   * Return controls, under the titles of their groups where the view has groups.
+   * @param {string[]} names
+   * @returns {Node[]}
+   */
+  grouped(names) {
+    if (!this.view.groups) return names.map((name) => this.controls[name].element);
+    const groups = this.view.groups.map(([title, members]) => {
+      const own = members.filter((name) => names.includes(name)).map((name) => this.controls[name].element);
+      return h("fieldset", {}, h("legend", {}, title), ...own);
+    });
+    return [h("div", { class: "grouped" }, ...groups)];
   }
 
   /** Width in pixels that a picture has. */
@@ -120,8 +141,7 @@ export class Panel {
     this.settings = { ...this.settings, ...some };
     for (const name of this.names) {
       this.controls[name].show(this.settings[name]);
-      const { needs } = this.world.controls[name];
-      this.controls[name].enable(needs && !needs[1].includes(this.settings[needs[0]]) ? needs[2] : null);
+      this.controls[name].enable(idle(this.world.controls[name], this.settings, this.policy !== null));
     }
     this.draw();
     if (tell) this.tell();
@@ -145,13 +165,28 @@ export class Panel {
     if (!this.model || this.pending) return;
     this.pending = requestAnimationFrame(() => {
       this.pending = 0;
-      try {
-        this.model?.set("settings", this.settings);
-        this.model?.save_changes();
-      } catch {
-        this.model = null; // the kernel is gone; the panel lives on
-      }
+      this.send({ settings: this.settings });
     });
+  }
+
+  /**
+   * Hand Python what the reader has answered; null takes it back.
+   * @param {unknown} answer
+   */
+  answer(answer) {
+    this.given = answer;
+    this.send({ answer });
+  }
+
+  /** @param {Record<string, unknown>} state of the bridge */
+  send(state) {
+    if (!this.model) return;
+    try {
+      for (const [name, value] of Object.entries(state)) this.model.set(name, value);
+      this.model.save_changes();
+    } catch {
+      this.model = null; // the kernel is gone; the panel lives on
+    }
   }
 
   /**
@@ -162,6 +197,10 @@ export class Panel {
     this.model = model;
     if (this.drawn && Number(this.host.dataset.serial) > 1) this.tell();
     else this.set(model.get("settings"), false);
+    if (this.given !== null) this.send({ answer: this.given });
+    else if (model.get("answer")) this.view.answered?.((this.given = model.get("answer")));
+    if (model.get("told")) this.view.told?.(model.get("told"));
+    model.on("change:told", () => this.view.told?.(model.get("told")));
     model.on("change:settings", () => {
       if (!this.pending && JSON.stringify(model.get("settings")) !== JSON.stringify(this.settings)) this.set(model.get("settings"), false);
     });
@@ -204,6 +243,17 @@ export class Panel {
   kernelName(kernel) {
     return kernel in this.tools.data.kernels ? kernel : `${kernel} (yours)`;
   }
+}
+
+/**
+ * Return why a control has no effect now; null if it has one.
+ * @param {import("./world.js").ControlSpec} control
+ * @param {Settings} settings
+ * @param {boolean} own the reader's own policy is shown, which may ask for what no revision asks for
+ */
+export function idle({ needs }, settings, own) {
+  const missing = needs.find((need) => !(own && need.revisions_only) && !need.any_of.some(([name, values]) => values.includes(settings[name])));
+  return missing ? missing.why : null;
 }
 
 /**

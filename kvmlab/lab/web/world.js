@@ -4,7 +4,8 @@
  * @typedef {string | number | boolean} Value
  * @typedef {Record<string, Value>} Settings
  * @typedef {{label: string, kind: string, values: Value[], texts: string[], default: Value,
- *   needs: [string, Value[], string] | null}} ControlSpec
+ *   needs: {any_of: [string, Value[]][], why: string, revisions_only: boolean}[]}} ControlSpec `needs`: each is met by one
+ *   of these values of one of these controls; unless all are met the control has no effect
  * @typedef {import("./engine.js").Given} Given
  * @typedef {{controls: Record<string, ControlSpec>, base: Given, patches: Record<string, Given[]>, joint: string[],
  *   joint_patches: Record<string, Given>, arguments: string[], constant: Record<string, string>}} WorldData

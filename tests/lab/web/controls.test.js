@@ -8,7 +8,7 @@ import { answer, indexOf } from "../../../kvmlab/lab/web/predicate.js";
 import { defaults, given } from "../../../kvmlab/lab/web/world.js";
 
 /** @param {string} name @param {any[]} values */
-const control = (name, values) => ({ label: name, kind: "slider", values, texts: values.map(String), default: values[0], needs: null });
+const control = (name, values) => ({ label: name, kind: "slider", values, texts: values.map(String), default: values[0], needs: [] });
 const WORLD = /** @type {any} */ ({
   controls: { hz: control("hz", [100, 250]), vcpus: control("vcpus", [1, 2]), on: control("on", [false, true]) },
   base: { host: { hz: 100, seed: 7 }, guests: [{ vcpus: 1 }], pools: [1] },
