@@ -2,7 +2,7 @@
 ## make test       lint, unit tests, every notebook, every lesson in a browser
 ## make setup      only make or update .venv; `lab` and `test` do it by themselves
 ## make tools      the same, with what the tests need
-## make lint | unit | notebooks | browser     one part of `make test`
+## make lint | web | unit | notebooks | browser     one part of `make test` (web: needs Node, else it is skipped)
 ## make format     let ruff fix what it can
 ## make outputs    run the lessons and store their outputs again
 ## make student    write the lessons without their solutions to build/student/
@@ -29,7 +29,7 @@ endif
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup tools lab test lint format outputs student html unit notebooks browser fuzz bench lock clean
+.PHONY: help setup tools lab test lint format web outputs student html unit notebooks browser fuzz bench lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -71,7 +71,7 @@ $(VENV)/ready-to-test: $(VENV)/ready requirements-test.lock
 lab: setup
 	$(BIN)/python -m jupyterlab $(AS_ROOT) $(LESSON)
 
-test: lint unit notebooks browser
+test: lint web unit notebooks browser
 
 lint: tools
 	$(BIN)/ruff check
@@ -85,6 +85,15 @@ format: tools
 
 unit: tools
 	$(BIN)/pytest -n $(JOBS) -m 'not browser'
+
+# The front end is plain JavaScript: Node checks its types and its style and runs its unit tests, and is needed for no more.
+web:
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory node_modules/ready && npm run --silent check; \
+	else echo 'No Node here: the checks of the front end are skipped. Its panels are tested in the browser.'; fi
+
+node_modules/ready: package-lock.json
+	@npm ci --silent --no-fund --no-audit
+	@touch $@
 
 outputs: tools
 	$(BIN)/python tools/store_outputs.py
@@ -118,6 +127,6 @@ lock: setup
 	$(COMPILE) --extra lab --extra test --group setup --constraint requirements.lock $(UPGRADE) --output-file requirements-test.lock
 
 clean:
-	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) node_modules build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	rm -rf tests/browser/screenshots kvmlab/engine/rules*.wasm
 	find . -name __pycache__ -prune -exec rm -rf {} +

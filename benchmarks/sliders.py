@@ -1,7 +1,9 @@
-"""From key press to picture, for every panel and for the usual way, in one run of JupyterLab in Chromium.
+"""From key press to painted frame, for every panel and for the usual way, in one run of JupyterLab in Chromium.
 
 The usual way is a new matplotlib figure in each `interactive_output` call. A key press is sent when the last picture
-has come; the time ends with the frame in which the browser paints the new one. Prints median and 95th percentile in ms.
+has come; the time ends with the frame in which the browser paints the new one. Dragging sends 60 moves a second for two
+seconds. Prints, per panel, median and 95th percentile of a key press in ms, pictures per second while dragging, and how
+long after the last move the last picture came; and how long after the start of a cell's run its panel was alive.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ from playwright.sync_api import Locator, Page, sync_playwright
 
 from tests.browser.server import Lab, running_lab
 from tests.browser.test_lessons import RUN_ALL, open_notebook
+from tests.browser.test_panels import PANELS
 
-PANELS = ("policy", "timer", "exits", "jitter", "housekeeping", "compare", "lab")
 USUAL = """
 import ipywidgets, matplotlib.pyplot as plt
 import kvmlab as kl
@@ -32,20 +34,34 @@ slider = ipywidgets.IntSlider(1000, 250, 2000, 50)
 ipywidgets.VBox([slider, ipywidgets.interactive_output(usual, {"tick_hz": slider})])
 """
 WATCH = """cell => {
-    const output = cell.querySelector('.jp-OutputArea-output');
+    const host = cell.querySelector('.kvmlab');
     window.painted = null;
-    const shown = () => requestAnimationFrame(() => { window.painted = performance.now(); });
-    new MutationObserver(changes => {
+    window.pictures = [];
+    // Two frames on: the first callback comes before its frame is painted.
+    const shown = () => requestAnimationFrame(() => requestAnimationFrame(() => {
+        window.painted = performance.now();
+        if (window.pictures.at(-1) !== window.painted) window.pictures.push(window.painted);
+    }));
+    const observer = new MutationObserver(changes => {
+        if (host) return shown();
         for (const change of changes)
             for (const node of change.addedNodes)
                 if (node.querySelectorAll) node.querySelectorAll('img').forEach(i => i.decode().then(shown, shown));
-        const image = output.querySelector('.kvmlab-picture img');
-        if (image) image.decode().then(shown, shown); else if (output.querySelector('.kvmlab-picture')) shown();
-    }).observe(output, { subtree: true, childList: true, attributes: true, attributeFilter: ['src', 'data-serial'] });
-    document.addEventListener('keydown', event => {
-        window.pressed = performance.now();
-        window.painted = null;
-    }, true);
+    });
+    observer.observe(host ?? cell, { subtree: !host, childList: !host, attributes: Boolean(host) });
+    const pressed = () => { window.pressed = performance.now(); window.painted = null; };
+    document.addEventListener('keydown', pressed, true);
+}"""
+ALIVE = """async number => {
+    const { content } = jupyterapp.shell.currentWidget;
+    content.activeCellIndex = number;
+    const start = performance.now();
+    jupyterapp.commands.execute('notebook:run-cell');
+    const cell = content.widgets[number].node;
+    for (;;) {
+        if (cell.querySelector('.kvmlab')?.kvmlab?.drawn) return performance.now() - start;
+        await new Promise(requestAnimationFrame);
+    }
 }"""
 
 
@@ -55,44 +71,49 @@ def cell_at(page: Page, number: int) -> Locator:
     return page.locator(f".jp-Notebook-cell[data-windowed-list-index='{number}']")
 
 
-def measure(page: Page, number: int, presses: int) -> list[float]:
+def moving(cell: Locator) -> Locator:
+    """The control to move: a slider where there is one."""
+    for closed in cell.locator(".controls details:not([open]) > summary").all():
+        closed.click()
+    slider = cell.locator(".controls input[type=range], .noUi-handle").first
+    return slider if slider.count() else cell.locator(".controls input[type=checkbox]").first
+
+
+def press(page: Page, control: Locator, presses: int) -> list[float]:
     """Times in ms from key press to painted picture, the control going to and fro."""
-    cell = cell_at(page, number)
-    control = cell.locator("input[type=range], .noUi-handle, input[type=checkbox]").first
-    control.wait_for()
-    page.wait_for_timeout(1500)
-    cell.evaluate(WATCH)
     control.focus()
     switch = control.get_attribute("type") == "checkbox"
     times = []
-    for i in range(presses + 3):
-        page.keyboard.press("Space" if switch else "ArrowRight" if i % 2 == 0 else "ArrowLeft")
+    for i in range(presses + 5):
+        page.keyboard.press("Space" if switch else "ArrowLeft" if i % 2 == 0 else "ArrowRight")
         page.wait_for_function("() => window.painted !== null", timeout=10_000)
-        page.wait_for_timeout(120)  # the last change of one press, and nothing of it in the next
+        page.wait_for_timeout(60)
         times.append(page.evaluate("() => window.painted - window.pressed"))
-    return times[3:]
+    return times[5:]
 
 
-START = """async () => {
-    const widget = jupyterapp.shell.currentWidget;
-    widget.content.node.querySelectorAll('.kvmlab-picture').forEach(picture => picture.remove());
-    const start = performance.now();
-    await widget.sessionContext.session.kernel.restart();
-    await jupyterapp.commands.execute('notebook:run-all-cells');
-    for (;;) {
-        const image = widget.content.node.querySelector('.kvmlab-picture img');
-        if (image) { await image.decode(); return performance.now() - start; }
-        await new Promise(requestAnimationFrame);
-    }
-}"""
+def drag(page: Page, control: Locator) -> tuple[float, float]:
+    """Pictures per second while dragged for 2 s, and the time in ms from the last move to the last picture."""
+    box = control.bounding_box()
+    if not box or control.get_attribute("type") != "range":
+        return float("nan"), float("nan")
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 5, y)
+    page.mouse.down()
+    page.evaluate(
+        "() => { pictures.length = 0; addEventListener('mousemove', () => { last = performance.now(); }, true); }"
+    )
+    start = page.evaluate("() => performance.now()")
+    for i in range(120):
+        page.mouse.move(box["x"] + 5 + (box["width"] - 10) * abs((i % 60) / 30 - 1), y)
+        page.wait_for_timeout(max(0, start + (i + 1) * 1000 / 60 - page.evaluate("() => performance.now()")))
+    page.wait_for_timeout(300)
+    page.mouse.up()
+    seconds, count, late = page.evaluate("s => [(last - s) / 1e3, pictures.length, pictures.at(-1) - last]", start)
+    return count / seconds, late
 
 
-def first_panel(page: Page) -> list[float]:
-    """Times in s from a kernel's start to the first panel's picture, with all imports."""
-    return [page.evaluate(START) / 1e3 for _ in range(5)]
-
-
-def open_cells(page: Page, lab: Lab, name: str, cells: list[str]) -> None:
+def write_notebook(page: Page, lab: Lab, name: str, cells: list[str]) -> None:
     """Write a notebook and open it."""
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook = nbformat.v4.new_notebook(
@@ -108,24 +129,29 @@ def main() -> None:
     parser.add_argument("--chromium", default="/usr/bin/chromium", help="path of the browser")
     parser.add_argument("--presses", type=int, default=40, help="key presses a panel")
     options = parser.parse_args()
-    cells = ["from kvmlab import panels", *(f"panels.{name}_panel()" for name in PANELS), USUAL]
+    cells = ["from kvmlab import panels", *(f"panels.{call}" for call in PANELS.values()), USUAL]
     with tempfile.TemporaryDirectory() as home, running_lab(Path(home)) as lab, sync_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
         browser = playwright.chromium.launch(executable_path=options.chromium, args=arguments)
-        page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        open_cells(page, lab, "first.ipynb", ["from kvmlab import panels\npanels.exits_panel()"])
-        times = first_panel(page)
-        print(
-            f"from a kernel's start to the first panel: median {statistics.median(times):.1f} s, max {max(times):.1f} s"
-        )
-        open_cells(page, lab, "sliders.ipynb", cells)
+        page = browser.new_page(viewport={"width": 1400, "height": 1000}, reduced_motion="reduce")
+        write_notebook(page, lab, "sliders.ipynb", cells)
         page.evaluate(RUN_ALL)
         page.wait_for_function("window.lesson", timeout=120_000)
-        print(f"{'panel':<16}{'median ms':>10}{'p95 ms':>10}")
+        alive = [page.evaluate(ALIVE, 1) for _ in range(5)]
+        print(
+            f"from a cell's start to a living panel: median {statistics.median(alive):.0f} ms, max {max(alive):.0f} ms"
+        )
+        print(f"{'panel':<16}{'median ms':>10}{'p95 ms':>10}{'pictures/s':>12}{'last after ms':>15}")
         for number, name in enumerate((*PANELS, "the usual way"), start=1):
-            times = measure(page, number, options.presses)
+            cell = cell_at(page, number)
+            control = moving(cell)
+            control.wait_for()
+            page.wait_for_timeout(1000)
+            cell.evaluate(WATCH)
+            times = press(page, control, options.presses)
             p95 = statistics.quantiles(times, n=20)[-1]
-            print(f"{name:<16}{statistics.median(times):>10.0f}{p95:>10.0f}", flush=True)
+            rate, late = drag(page, control)
+            print(f"{name:<16}{statistics.median(times):>10.1f}{p95:>10.1f}{rate:>12.0f}{late:>15.0f}", flush=True)
         browser.close()
 
 

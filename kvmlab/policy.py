@@ -175,9 +175,9 @@ def _source_of(policy: Policy) -> ast.FunctionDef | None:
 
 
 def _term(node: ast.expr, argument: str, policy: Policy) -> Term:
-    """Return one operand of a policy's ``and`` as a term; names other than its argument are those of its module."""
+    """Return one operand of a policy's ``and`` as a term; names other than its argument are those that it sees."""
     code = compile(ast.Expression(node), "<term>", "eval")
-    names = getattr(policy, "__globals__", {})
+    names = {**getattr(policy, "__globals__", {}), **inspect.getclosurevars(policy).nonlocals}
     return Term(_as_c(node, argument), lambda facts: bool(eval(code, names, {argument: facts})))
 
 

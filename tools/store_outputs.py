@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import nbformat
 from nbclient import NotebookClient
 
 LESSONS = Path(__file__).parent.parent / "notebooks"
+FRONT_END = re.compile(r'<script type="module">.*</script>', re.S)
+KEY = re.compile(r",&quot;key&quot;:&quot;[0-9a-f]{32}&quot;")
+"""What an output has of a panel besides its place: the front end, which is the same for all, and who its Python is."""
 
 
 def store(path: Path) -> None:
@@ -19,8 +23,9 @@ def store(path: Path) -> None:
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):
-            # A widget lives in a kernel: stored, it would be an id that means nothing. Its text stays.
-            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+            data = output.get("data", {})
+            if "kvmlab" in data.get("text/html", ""):
+                data["text/html"] = KEY.sub("", FRONT_END.sub("", data["text/html"]))
     kernel = notebook.metadata["kernelspec"]
     notebook.metadata = nbformat.from_dict({"kernelspec": kernel, "language_info": {"name": "python"}})
     nbformat.write(notebook, path)

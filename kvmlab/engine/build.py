@@ -40,11 +40,12 @@ def translated(*, checked: bool = False) -> bytes:
     `checked`: the module traps where a rule leaves what could be translated exactly.
     """
     from kvmlab.engine.assemble import assemble
+    from kvmlab.model.horizon import affordable_ns
     from kvmlab.model.loop import run, run_some
     from kvmlab.model.one_timer import arm_one_timer, follow_one_timer
     from kvmlab.model.start import plan, prepare
 
-    rules = (plan, prepare, run, run_some, arm_one_timer, follow_one_timer)
+    rules = (plan, prepare, run, run_some, affordable_ns, arm_one_timer, follow_one_timer)
     return signed(assemble(rules, checked=checked))
 
 

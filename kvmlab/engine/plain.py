@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kvmlab.engine.layout import CONSTANT, PLANNED, TABLES, Table, Tables
+from kvmlab.model.horizon import affordable_ns
 from kvmlab.model.loop import run, run_some
 from kvmlab.model.records import Machine, Sizes
 from kvmlab.model.start import plan, prepare
@@ -57,6 +58,10 @@ class PlainMachine:
     def now(self) -> int:
         """Return the time of the last event (ns)."""
         return self.state.loop.now
+
+    def affordable_ns(self, events: int, longest_ns: int) -> int:
+        """Return for how long to run so that about the given number of events comes (`kvmlab.model.horizon`)."""
+        return affordable_ns(self.state, events, longest_ns)
 
     def tables(self) -> Tables:
         """Return the tables as they are now."""

@@ -103,6 +103,10 @@ class WasmMachine:
         """Return the time of the last event (ns)."""
         return int(self.view("loop")["now"][0])
 
+    def affordable_ns(self, events: int, longest_ns: int) -> int:
+        """Return for how long to run so that about the given number of events comes (`kvmlab.model.horizon`)."""
+        return self.call("affordable_ns", events, longest_ns)
+
     def tables(self) -> Tables:
         """Return the tables as they are now: copies, which outlive the machine."""
         return Tables(self.constant | {name: self.view(name).copy() for name in TABLES if name not in CONSTANT})

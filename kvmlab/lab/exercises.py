@@ -11,12 +11,15 @@ import math
 import numbers
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 EXERCISE_ID = re.compile(r"L\d\d-E\d+")
 PREDICTION_ID = re.compile(r"L\d\d-P\d+")
+RIGHT_WITHIN = 0.1
+"""A predicted number this close is right: a share of what it is."""
+SPOT_ON_WITHIN = 0.02
 
 
 @dataclass(frozen=True)
@@ -51,18 +54,56 @@ class Prediction:
         return f"{self.prediction_id}: you predict {shown(self.guess, self.unit)}."
 
     def reveal(self, actual: Any, *, origin: str = "simulated") -> Verdict:
-        """Return what it is, and how far off the guess was; a number within 10 % is right.
+        """Return what it is, and how far off the guess was; a number within 10 % is right. `record` remembers it.
 
-        `actual`: in the unit of the guess. `origin`: published, recorded or simulated.
+        `actual`: in the unit of the guess; of several numbers a mapping with the names of the guess. `origin`:
+        published, recorded or simulated.
         """
         came = f"{shown(actual, self.unit)} ({origin})"
         if not self.given:
             return Verdict(self.prediction_id, None, f"it is {came}; you made no prediction.")
+        right, distance = compared(self.guess, actual)
         yours = f"it is {came}; you predicted {shown(self.guess, self.unit)} (yours)"
-        if not (is_number(actual) and is_number(self.guess)):
-            right = bool(self.guess == actual)
-            return Verdict(self.prediction_id, right, f"{yours}: {'right' if right else 'not the same'}.")
-        return Verdict(self.prediction_id, close(self.guess, actual, 0.1), f"{yours}: {how_far(self.guess, actual)}.")
+        verdict = Verdict(self.prediction_id, right, f"{yours}: {distance}.")
+        REVEALED.setdefault(self.prediction_id, verdict)
+        return verdict
+
+
+REVEALED: dict[str, Verdict] = {}
+"""The predictions that were made and revealed in this session, by their ids; of each the first."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A reader's predictions of one session; shown as text."""
+
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def right(self) -> int:
+        """How many were right."""
+        return sum(verdict.right is True for verdict in self.verdicts)
+
+    def __repr__(self) -> str:
+        if not self.verdicts:
+            return "No prediction has been made and revealed yet."
+        head = f"{self.right} of {len(self.verdicts)} predictions right (a number counts within {RIGHT_WITHIN:.0%}):"
+        return "\n  ".join([head.replace("%", " %"), *map(repr, self.verdicts)])
+
+
+def record() -> Record:
+    """Return how the reader's predictions of this session came out, in the order in which they were revealed.
+
+    Of a prediction that was made again after it was revealed, the first counts.
+
+    >>> from kvmlab import exercises
+    >>> exercises.REVEALED.clear()
+    >>> _ = exercises.predict("L03-P1", 50, unit="us").reveal(75)
+    >>> exercises.record()
+    0 of 1 predictions right (a number counts within 10 %):
+      L03-P1: it is 75 us (simulated); you predicted 50 us (yours): 33 % too low.
+    """
+    return Record(tuple(REVEALED.values()))
 
 
 def predict(prediction_id: str, guess: Any, *, unit: str = "") -> Prediction:
@@ -94,10 +135,11 @@ def check(
 ) -> Verdict:
     """Compare an answer with what is expected, and say what was checked and what was not.
 
-    `exercise_id`: such as L03-E1, or ValueError. `answer`: the reader's; ``...`` is none yet, and what cannot be
-    checked is not right. `expected`: a number (within `tolerance`, a share of it: 0.05 is 5 %), any other value
-    (equal), or a function that returns True for an answer that will do. `checked`, `not_checked`: what this says of
-    the answer and what it leaves open, in words. `unit`: of a number, to be shown with it.
+    `exercise_id`: such as L03-E1, or ValueError. `answer`: the reader's; ``...`` is none yet, nor is a panel none of
+    whose controls was moved, and what cannot be checked is not right. `expected`: a number (within `tolerance`, a share
+    of it: 0.05 is 5 %), any other value (equal), or a function that returns True for an answer that will do, and for
+    another one False, or a sentence that says what is missing. `checked`, `not_checked`: what this says of the answer
+    and what it leaves open, in words. `unit`: of a number, to be shown with it.
 
     >>> from kvmlab import exercises
     >>> exercises.check("L03-E1", 21, expected=20, tolerance=0.1, unit="exits",
@@ -105,18 +147,33 @@ def check(
     L03-E1: right: 21 exits (yours).
       Checked: the count within 10 %.
       Not checked: your reason.
+
+    What the reader has set on a panel is an answer too:
+
+    >>> from kvmlab import panels
+    >>> def no_timer_exits(panel):
+    ...     exits = panel.runs["rev1"].summary()["PREEMPTION_TIMER"]
+    ...     return exits == 0 or f"Under rev1 the timer costs {exits} exits."
+    >>> panel = panels.counts_panel(apicv=False)
+    >>> panel.settings = {"apicv": True}
+    >>> exercises.check("L03-E2", panel, expected=no_timer_exits, checked="the settings", not_checked="your reason")
+    L03-E2: right: Panel counts: all controls at their defaults (yours).
+      Checked: the settings.
+      Not checked: your reason.
     """
     require_id(exercise_id, EXERCISE_ID, "L03-E1")
     scope = f"\n  Checked: {checked}.\n  Not checked: {not_checked}."
     if answer is ...:
         return Verdict(exercise_id, None, f"not answered yet. Put your answer in the place of ... first.{scope}")
+    if getattr(answer, "moved", None) is False:
+        return Verdict(exercise_id, None, f"not answered yet. Move the controls of the panel first.{scope}")
     try:
-        right = verdict_on(answer, expected, tolerance)
+        right, missing = verdict_on(answer, expected, tolerance)
     except Exception as error:  # the answer is the reader's: tell, do not fail
         reason = f"your answer could not be checked ({type(error).__name__}: {error})"
         return Verdict(exercise_id, False, f"not yet: {reason}.{scope}")
     said = "" if callable(answer) else f" {shown(answer, unit)}"
-    return Verdict(exercise_id, right, f"{'right' if right else 'not yet'}:{said} (yours).{scope}")
+    return Verdict(exercise_id, right, f"{'right' if right else 'not yet'}:{said} (yours).{missing}{scope}")
 
 
 def sealed(exercise_id: str, seal: str) -> Callable[[Any], bool]:
@@ -154,13 +211,14 @@ def numbers_for(exercise_id: str, student: str) -> random.Random:
     return random.Random(int.from_bytes(hashlib.sha256(f"{exercise_id} {name}".encode()).digest()[:8]))
 
 
-def verdict_on(answer: Any, expected: Any, tolerance: float) -> bool:
-    """Return True if an answer will do (see `check`)."""
+def verdict_on(answer: Any, expected: Any, tolerance: float) -> tuple[bool, str]:
+    """Return whether an answer will do (see `check`), and what is missing, in words that follow others."""
     if isinstance(expected, Callable):  # type: ignore[arg-type]
-        return bool(expected(answer))
+        said = expected(answer)
+        return (False, f" {said}") if isinstance(said, str) else (bool(said), "")
     if is_number(expected):
-        return is_number(answer) and close(answer, expected, tolerance)
-    return bool(answer == expected)
+        return is_number(answer) and close(answer, expected, tolerance), ""
+    return bool(answer == expected), ""
 
 
 def is_number(value: Any) -> bool:
@@ -173,6 +231,21 @@ def close(value: Any, target: Any, tolerance: float) -> bool:
     return abs(float(value) - float(target)) <= tolerance * (abs(float(target)) or 1.0) + 1e-12
 
 
+def compared(guess: Any, actual: Any) -> tuple[bool, str]:
+    """Return whether a guess is right, and in words how far off it is; of several numbers each by its name.
+
+    >>> compared({"before": 90, "rev1": 30}, {"before": 91, "rev1": 10})
+    (False, 'before right, within 2 %, rev1 a factor of 3 too high')
+    """
+    if isinstance(guess, Mapping) and isinstance(actual, Mapping) and {*guess} == {*actual}:
+        each = {name: compared(guess[name], value) for name, value in actual.items()}
+        return all(right for right, _ in each.values()), ", ".join(f"{name} {said}" for name, (_, said) in each.items())
+    if not (is_number(actual) and is_number(guess)):
+        right = bool(guess == actual)
+        return right, "right" if right else "not the same"
+    return close(guess, actual, RIGHT_WITHIN), how_far(guess, actual)
+
+
 def how_far(guess: Any, actual: Any) -> str:
     """Return in words how far a guess is from a number.
 
@@ -180,12 +253,12 @@ def how_far(guess: Any, actual: Any) -> str:
     ('a factor of 10 too low', '50 % too high', 'right, within 2 %')
     """
     guess, actual = float(guess), float(actual)
-    if close(guess, actual, 0.02):
-        return "right, within 2 %"
+    if close(guess, actual, SPOT_ON_WITHIN):
+        return f"right, within {100 * SPOT_ON_WITHIN:.0f} %"
     if not (guess > 0 and actual > 0):
-        return f"{abs(guess - actual):.3g} too {'high' if guess > actual else 'low'}"
+        return f"{digits(abs(guess - actual), 3)} too {'high' if guess > actual else 'low'}"
     factor = max(guess / actual, actual / guess)
-    amount = f"{100 * abs(guess - actual) / actual:.0f} %" if factor < 2 else f"a factor of {factor:.3g}"
+    amount = f"{100 * abs(guess - actual) / actual:.0f} %" if factor < 2 else f"a factor of {digits(factor, 3)}"
     return f"{amount} too {'high' if guess > actual else 'low'}"
 
 
@@ -196,12 +269,23 @@ def shown(value: Any, unit: str) -> str:
     ('0.1235 us', "'up'")
     """
     if is_number(value):
-        number = float(value)
-        text = f"{number:,.0f}" if number.is_integer() or abs(number) >= 1e4 else f"{number:.4g}"
-        text = text if math.isfinite(number) else str(number)
+        text = digits(float(value), 4)
+    elif isinstance(value, Mapping):
+        text = ", ".join(f"{name} {shown(each, '')}" for name, each in value.items())
     else:
         text = repr(value) if isinstance(value, str) else str(value)
     return f"{text} {unit}".rstrip()
+
+
+def digits(value: float, n: int) -> str:
+    """Return a number with `n` digits, or all before the point if they are more.
+
+    >>> digits(0.012345, 3), digits(1234567.8, 3), digits(40.0, 3)
+    ('0.0123', '1,234,568', '40')
+    """
+    if not math.isfinite(value):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 10 ** (n - 1) else f"{value:.{n}g}"
 
 
 def require_id(text: str, pattern: re.Pattern[str], example: str) -> None:

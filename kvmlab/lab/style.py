@@ -15,8 +15,6 @@ BLUE, VERMILION, GREEN, DIM = "#0072B2", "#D55E00", "#009E73", "#666666"
 ORANGE, SKY, YELLOW, PURPLE = "#E69F00", "#56B4E9", "#F0E442", "#CC79A7"
 GREY, PALE = "#999999", "#E4E4E4"
 """What the palette has left when the revisions have got their colours, and two greys."""
-TRUE_INK, FALSE_INK = "#005a3c", "#a40000"
-"""A term that holds, and one that does not."""
 ADDED, REMOVED = "#dff3e4", "#f9e1dc"
 """The ground of added and of removed lines."""
 
@@ -27,11 +25,6 @@ FONT = 13
 """Points: readable from the back of a lecture room at `SIZE`."""
 SMALL = 12
 """Points: no text of a figure is smaller."""
-LIVE_DPI = 80
-LIVE_FONT = 12.5
-"""Points, in the charts of panels."""
-LINES = ("-", "--", "-.", ":")
-"""Curves of a chart in their order."""
 
 
 class Style(NamedTuple):

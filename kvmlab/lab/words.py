@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 
 def names_of(items: Sequence[str]) -> str:
@@ -43,12 +43,3 @@ def number(value: float) -> str:
     if value != value:
         return "none"
     return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.2g}"
-
-
-def with_values(values: Mapping[str, float]) -> str:
-    """Return names with their values, with four digits each.
-
-    >>> with_values({"rev1": 1036, "rev3": 2000.5})
-    'rev1 1,036, rev3 2,000'
-    """
-    return ", ".join(f"{name} {value:,.4g}" for name, value in values.items())

@@ -155,11 +155,16 @@ def follow(
 # --- telling what happened --------------------------------------------------------------------------------------------
 
 
+CPU_NAMES = {"own": "the vCPU's pCPU", "housekeeping": "the housekeeping CPU", "other": "the other CPU"}
+GUEST_NAME = "the guest"
+"""What a story calls who does a step."""
+
+
 def cpu_name(m: Machine, cpu: int) -> str:
     """Return what a story calls a CPU."""
     if cpu == m.vcpus[0].pcpu:
-        return "the vCPU's pCPU"
-    return "the housekeeping CPU" if cpu == HOUSEKEEPING_CPU else "the other CPU"
+        return CPU_NAMES["own"]
+    return CPU_NAMES["housekeeping" if cpu == HOUSEKEEPING_CPU else "other"]
 
 
 def function_name(kernel: Kernel, code: int) -> str:
@@ -176,7 +181,7 @@ def function_name(kernel: Kernel, code: int) -> str:
 
 def tell(m: Machine, kernel: Kernel, start: int) -> tuple[Step, ...]:
     """Turn the trace into sentences, up to the guest's handler."""
-    steps = []
+    steps: list[tuple[int, Step]] = []
     for row in m.trace[: m.loop.trace_used]:
         if row.code == Trace.DONE or (row.code == Trace.HRTIMER_INTERRUPT and row.cpu != m.vcpus[0].pcpu):
             continue
@@ -186,16 +191,17 @@ def tell(m: Machine, kernel: Kernel, start: int) -> tuple[Step, ...]:
             ns=f"{row.arg / 1e3:.2f} us",
         )
         in_guest = row.code in (Trace.HANDLER, Trace.GUEST_HALTS, Trace.DEVICE)
-        where = "the guest" if in_guest else cpu_name(m, row.cpu)
-        steps.append(Step(row.time - start, where, function_name(kernel, row.code), sentence))
+        where = GUEST_NAME if in_guest else cpu_name(m, row.cpu)
+        step = Step(row.time - start, where, function_name(kernel, row.code), sentence)
+        steps.append((rank(row.code), step))
         if row.code == Trace.HANDLER:
             break
-    return tuple(sorted(steps, key=order_in_story))
+    return tuple(step for _, step in sorted(steps, key=lambda ranked: (ranked[1].time_ns, ranked[0])))
 
 
-def order_in_story(step: Step) -> tuple[int, int]:
-    """Sort by time; at the same time an exit comes first, then the interrupt that runs the callbacks."""
-    return step.time_ns, {FUNCTIONS[Trace.EXIT]: 0, FUNCTIONS[Trace.HRTIMER_INTERRUPT]: 1}.get(step.function, 2)
+def rank(code: int) -> int:
+    """Return the order of steps at the same time: an exit comes first, then the interrupt that runs the callbacks."""
+    return {int(Trace.EXIT): 0, int(Trace.HRTIMER_INTERRUPT): 1}.get(code, 2)
 
 
 EXPIRY_EXITS: dict[int, Exit] = {

@@ -50,6 +50,8 @@ SENTENCES: dict[int, str] = {
 }
 """What happens at each step of the trace; {exit}, {cpu} and {ns} (a time in us, as text) are filled in."""
 
+NOTHING = "nothing is armed."
+"""The summary of a story without a timer."""
 NOT_VISIBLE = "not visible"
 """What a story of a recorded timer says of what the recording does not show."""
 # The clauses of a story's summary: by `Story.backend`, `Story.fires_on` and `Story.delivery`.
@@ -132,7 +134,7 @@ class Story:
     def summary(self) -> str:
         """Return the outcome in one sentence."""
         if self.delivery is None:
-            return "nothing is armed."
+            return NOTHING
         parts = [ARMED[self.backend], *([PLACE[self.fires_on]] if self.fires_on else []), CAME[self.delivery]]
         if self.delivery == NOT_VISIBLE:
             return f"{', '.join(parts)}."

@@ -1,4 +1,4 @@
-"""Move the controls of a panel by keyboard, as a reader without a mouse does, and see what the panel answers."""
+"""Move the controls of a panel as a reader does, by keyboard or by mouse, and see what the panel answers."""
 
 from __future__ import annotations
 
@@ -7,85 +7,61 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-SETTLED = """async screen => {
-    const serial = () => screen.dataset.serial;
-    for (let before = null; before !== serial();) {
-        before = serial();
-        await new Promise(resolve => setTimeout(resolve, 250));
-    }
-    const text = role => screen.querySelector(`[role=${role}]`).textContent;
-    return [serial(), text('alert'), text('status')];
-}"""
-
-MOVED = """async (screen, before) => {
-    const give_up = performance.now() + 20000;
-    while (Number(screen.dataset.serial) <= before && performance.now() < give_up)
-        await new Promise(resolve => setTimeout(resolve, 10));
-    const text = role => screen.querySelector(`[role=${role}]`).textContent;
-    return [Number(screen.dataset.serial), text('alert'), text('status')];
-}"""
-BACK = {
-    "Space": "Space",
-    "ArrowUp": "ArrowDown",
-    "ArrowDown": "ArrowUp",
-    "ArrowLeft": "ArrowRight",
-    "ArrowRight": "ArrowLeft",
-}
+CONTROLS = ".controls :is(input, select)"
+STATE = """host => [
+    Number(host.dataset.serial),
+    host.kvmlab.alert.textContent,
+    host.kvmlab.say.textContent,
+    JSON.stringify(host.kvmlab.settings),
+]"""
+PICTURE = "host => [...host.shadowRoot.querySelectorAll('.picture')].map(picture => picture.innerHTML).join('')"
+END = "c => c.tagName === 'SELECT' ? c.selectedIndex === c.length - 1 : Number(c.value) >= Number(c.max)"
+NAME = "c => c.ariaLabel || c.labels?.[0]?.textContent || c.textContent"
 
 
-def panel_of(page: Page, number: int):
+def panel_in(page: Page, number: int) -> Locator:
     """Return the panel in the notebook's code cell of that number, scrolled into view and drawn."""
     cell = page.locator(f".jp-Notebook-cell[data-windowed-list-index='{number}']")
     page.evaluate("n => jupyterapp.shell.currentWidget.content.scrollToItem(n, 'start')", number)
-    cell.locator(".kvmlab-screen").wait_for()
-    return cell
+    panel = cell.locator(".kvmlab").first
+    panel.wait_for()
+    page.wait_for_function("host => host.kvmlab?.drawn", arg=panel.element_handle())
+    return panel
 
 
-def state(panel):
-    """Return the screen when it has come to rest: serial, error, sentence."""
-    return panel.locator(".kvmlab-screen").evaluate(SETTLED)
+def state(panel: Locator) -> list:
+    """Return the panel's number of drawings, its error, its sentence, and its settings as JSON."""
+    return panel.evaluate(STATE)
 
 
-def moved(panel, serial):
-    """Return the screen after the next update: serial, error, sentence."""
-    return panel.locator(".kvmlab-screen").evaluate(MOVED, serial)
-
-
-def picture(panel):
-    """Return what the panel shows."""
-    return panel.locator(".kvmlab-picture").evaluate("p => p.querySelector('img')?.src ?? p.innerHTML")
-
-
-def press(page, control):
-    """Move one control by keyboard: a slider by an arrow, a switch by the space bar, a choice by an arrow."""
+def press(page: Page, control: Locator) -> None:
+    """Move one control by keyboard: a slider, a list or a group of buttons by an arrow, a switch by the space bar."""
     control.focus()
-    key = "Space" if control.get_attribute("type") == "checkbox" else move_key(control)
-    page.keyboard.press(key)
-    return key
-
-
-def move_key(control):
-    """Return an arrow key that has somewhere to go."""
-    at_end = "c => c.value === c.max || c.selectedIndex === c.length - 1"
-    if control.evaluate("c => c.tagName") == "SELECT":
-        return "ArrowUp" if control.evaluate("c => c.selectedIndex === c.length - 1") else "ArrowDown"
-    return "ArrowLeft" if control.evaluate(at_end) else "ArrowRight"
+    kind = control.get_attribute("type")
+    if kind == "checkbox":
+        page.keyboard.press("Space")
+    elif kind == "radio":
+        page.keyboard.press("ArrowDown")
+    else:
+        page.keyboard.press(
+            "ArrowUp" if control.evaluate(END) == (control.evaluate("c => c.tagName") == "SELECT") else "ArrowDown"
+        )
 
 
 def sweep(page: Page, panel: Locator) -> int:
-    """Move every control of a panel by keyboard, and put it back; return how many different pictures there were."""
-    controls = panel.locator("input[type=range], input[type=checkbox], select")
-    pictures = {picture(panel)}
-    serial = int(state(panel)[0])
-    for i in range(controls.count()):
-        key = press(page, controls.nth(i))
-        after, error, sentence = moved(panel, serial)
-        label = controls.nth(i).evaluate("c => c.ariaLabel ?? c.labels[0]?.textContent")
+    """Move every control of a panel by keyboard; return how many different pictures there were."""
+    for closed in panel.locator("details:not([open]) > summary").all():
+        closed.click()
+    pictures = {panel.evaluate(PICTURE)}
+    for control in panel.locator(CONTROLS).all():
+        serial, _, _, before = state(panel)
+        press(page, control)
+        after, error, sentence, settings = state(panel)
+        label = control.evaluate(NAME)
+        assert label.strip(), control.evaluate("c => c.outerHTML")
         assert after > serial, f"{label} did not reach the panel"
+        assert settings != before, f"{label} did not move"
         assert error == "", label
         assert sentence.endswith("."), label
-        pictures.add(picture(panel))
-        page.keyboard.press(BACK[key])
-        serial = moved(panel, after)[0]
-        assert serial > after, f"{label} did not go back"
+        pictures.add(panel.evaluate(PICTURE))
     return len(pictures)

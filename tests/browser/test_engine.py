@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engine.elsewhere import RUN_RULES, compare, drawn, request
+from kvmlab.lab.panels.front_end import joined
+from tests.engine.elsewhere import RUN, compare, drawn, request
 
 pytestmark = pytest.mark.browser
 
@@ -12,4 +13,5 @@ pytestmark = pytest.mark.browser
 def test_chromium_leaves_the_same_tables(browser):
     scenarios = drawn(40)
     page = browser.new_page()
-    compare(scenarios, page.evaluate(RUN_RULES.read_text(encoding="utf-8"), request(scenarios)))
+    run = f"async (asked) => {{ {joined('engine')}\nconst {{ Engine }} = engine_js;\n{RUN}\nreturn results; }}"
+    compare(scenarios, page.evaluate(run, request(scenarios)))

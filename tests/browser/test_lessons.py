@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.browser.keyboard import panel_of, sweep
+from tests.browser.keyboard import panel_in, sweep
 from tests.places import NOTEBOOKS
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def test_lesson_runs_without_error(lesson, page):
     complaints = Complaints(page)
     page.evaluate(RUN_ALL)
     page.wait_for_function("window.lesson", timeout=10 * MINUTE)
-    page.wait_for_function("!document.body.innerText.includes('Loading widget...')")
+    page.wait_for_function("[...document.querySelectorAll('.kvmlab')].every(host => host.kvmlab?.drawn)")
     take_screenshots(page, lesson.stem)
     sweep_panels(page)
     cells = [cell for cell in page.evaluate(CELLS) if cell["cell_type"] == "code" and cell["source"]]
@@ -105,7 +105,7 @@ def sweep_panels(page):
         "() => [...jupyterapp.shell.currentWidget.content.model.cells].map(c => c.sharedModel.source)"
     )
     for number in [i for i, source in enumerate(sources) if "_panel(" in source]:
-        panel = panel_of(page, number)
+        panel = panel_in(page, number)
         assert sweep(page, panel) > 1, sources[number]
 
 

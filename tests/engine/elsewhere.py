@@ -2,36 +2,53 @@
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
-from pathlib import Path
+from base64 import b64decode
 
 import numpy as np
 from hypothesis import given
 
 from kvmlab.engine import execute, setup
 from kvmlab.engine.layout import CONSTANT, TABLES, description
+from kvmlab.lab.panels.front_end import packed, packed_numbers
+from kvmlab.lab.panels.world import rows_of
 from tests.strategies import few, scenarios
 
-RUN_RULES = Path(__file__).with_name("run_rules.js")
-
-
-def base64(data):
-    return b64encode(bytes(data)).decode()
+RUN = """
+const engine = await Engine.load(asked);
+const textOf = (bytes) => {
+    let text = "";
+    for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768));
+    return btoa(text);
+};
+const results = [];
+for (const { given, constant, until } of asked.machines) {
+    engine.prepare(given, constant);
+    const reached = engine.call("run", until);
+    const tables = {};
+    for (const name of engine.names) {
+        if (name in constant) continue;
+        const size = engine.length[name] * engine.layout.tables[name].size;
+        tables[name] = textOf(new Uint8Array(engine.memory.buffer, engine.address[name], size));
+    }
+    results.push({ reached, tables });
+}
+"""
+"""Runs the machines that were `asked` for by the front end's `Engine`; leaves `results`."""
 
 
 def request(scenarios):
-    """What run_rules.js is to run. Equal tables are handed over once."""
+    """What is to be run. Equal constant tables are handed over once."""
     pieces = {}
     machines = []
     for scenario in scenarios:
-        tables = {name: table.tobytes() for name, table in setup.given(scenario).items()}
-        numbers = {name: pieces.setdefault(data, len(pieces)) for name, data in tables.items()}
-        machines.append({"given": numbers, "until": str(scenario.duration_ns)})
+        tables = setup.given(scenario)
+        constant = {name: pieces.setdefault(packed_numbers(tables[name]), f"{name} {len(pieces)}") for name in CONSTANT}
+        given = {name: rows_of(name, table) for name, table in tables.items() if name not in CONSTANT}
+        machines.append({"given": given, "constant": constant, "until": scenario.duration_ns})
     return {
-        "module": base64(execute.module()),
+        "module": packed(execute.module()),
         "layout": description(),
-        "pieces": [base64(data) for data in pieces],
-        "constant": CONSTANT,
+        "constant": {name: numbers for numbers, name in pieces.items()},
         "machines": machines,
     }
 

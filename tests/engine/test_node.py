@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from kvmlab.engine import execute
-from tests.engine.elsewhere import RUN_RULES, compare, drawn, request
+from kvmlab.lab import panels
+from tests.engine.elsewhere import RUN, compare, drawn, request
 
+WEB = Path(panels.__file__).parents[1] / "web"
 NODE = shutil.which("node")
-MAIN = """
-const fs = require("fs");
-const run = eval(fs.readFileSync(process.argv[1], "utf8"));
-run(JSON.parse(fs.readFileSync(0, "utf8"))).then((results) => process.stdout.write(JSON.stringify(results)));
+MAIN = f"""
+import fs from "node:fs";
+import {{ Engine }} from {json.dumps((WEB / "engine.js").as_uri())};
+const asked = JSON.parse(fs.readFileSync(0, "utf8"));
+{RUN}
+process.stdout.write(JSON.stringify(results));
 """
 
 
@@ -23,6 +28,6 @@ run(JSON.parse(fs.readFileSync(0, "utf8"))).then((results) => process.stdout.wri
 def test_node_leaves_the_same_tables():
     assert execute.module() is not None
     scenarios = drawn(40)
-    command = [NODE, "-e", MAIN, str(RUN_RULES)]
+    command = [NODE, "--input-type=module", "-e", MAIN]
     done = subprocess.run(command, input=json.dumps(request(scenarios)), capture_output=True, text=True, check=True)
     compare(scenarios, json.loads(done.stdout))

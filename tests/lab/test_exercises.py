@@ -124,3 +124,37 @@ def test_numbers_need_a_name(student):
 def test_numbers_need_an_exercise():
     with pytest.raises(ValueError, match="id: 'E2' is not allowed"):
         numbers_for("E2", "Ada Lovelace")
+
+
+class Panel:
+    """What `check` asks of a panel."""
+
+    def __init__(self, vcpus: int, moved: bool) -> None:
+        self.settings = {"vcpus": vcpus}
+        self.moved = moved
+
+    def __repr__(self) -> str:
+        return f"Panel: {self.settings}"
+
+
+def four(panel: Panel) -> bool | str:
+    vcpus = panel.settings["vcpus"]
+    return vcpus == 4 or f"vcpus is {vcpus}, {'more' if vcpus < 4 else 'less'} is needed."
+
+
+def test_what_is_set_on_a_panel_is_an_answer():
+    verdict = check("L00-E1", Panel(4, moved=True), expected=four, **SCOPE)
+    assert verdict.right is True
+    assert repr(verdict).startswith("L00-E1: right: Panel: {'vcpus': 4} (yours).\n")
+
+
+def test_a_check_says_what_is_missing():
+    verdict = check("L00-E1", Panel(2, moved=True), expected=four, **SCOPE)
+    assert verdict.right is False
+    assert "not yet: Panel: {'vcpus': 2} (yours). vcpus is 2, more is needed.\n" in verdict.text
+
+
+def test_a_panel_that_nobody_has_moved_is_no_answer():
+    verdict = check("L00-E1", Panel(4, moved=False), expected=four, **SCOPE)
+    assert verdict.right is None
+    assert "Move the controls of the panel first." in verdict.text

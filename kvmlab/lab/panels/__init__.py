@@ -1,34 +1,43 @@
-"""Panels: controls, a picture that follows them, and a sentence that says what is to be seen. One line in a notebook.
+"""Panels: pictures that the reader moves, one line in a notebook. They live in the browser, with a kernel and without.
 
-Each panel is built once; a control that moves sends one new value to the screen. A callback reads only its arguments,
-and what goes wrong in it is shown to the reader.
+A panel has `settings`, which can be read and set, and, where a simulation stands behind it, `run` or `story`: the same
+by Python. What is drawn, and how, is in `lab/web/`; the rules that run there are the very module that Python runs.
 """
 
+from kvmlab.lab.panels.counts import Counts, counts_panel
+from kvmlab.lab.panels.decision import Decision, decision_panel
+from kvmlab.lab.panels.door import Door, door_panel
+from kvmlab.lab.panels.game import Game, game_panel
 from kvmlab.lab.panels.lab import PRESETS, Lab, lab_panel
-from kvmlab.lab.panels.policy import policy_panel
-from kvmlab.lab.panels.settings import Settings, defaults, scenario_of
-from kvmlab.lab.panels.shell import Frame, Panel
-from kvmlab.lab.panels.simulated import compare_panel, exits_panel, housekeeping_panel, jitter_panel
-from kvmlab.lab.panels.simulation import affordable
+from kvmlab.lab.panels.panel import Panel
+from kvmlab.lab.panels.porter import Porter, porter_panel
+from kvmlab.lab.panels.predict import Predict, predict_panel
+from kvmlab.lab.panels.simulation import affordable, defaults, scenario_of
+from kvmlab.lab.panels.stage import Stage, stage_panel
 from kvmlab.lab.panels.state import read_state, state_text
-from kvmlab.lab.panels.timer import timer_panel
 
 __all__ = [
     "PRESETS",
-    "Frame",
+    "Counts",
+    "Decision",
+    "Door",
+    "Game",
     "Lab",
     "Panel",
-    "Settings",
+    "Porter",
+    "Predict",
+    "Stage",
     "affordable",
-    "compare_panel",
+    "counts_panel",
+    "decision_panel",
     "defaults",
-    "exits_panel",
-    "housekeeping_panel",
-    "jitter_panel",
+    "door_panel",
+    "game_panel",
     "lab_panel",
-    "policy_panel",
+    "porter_panel",
+    "predict_panel",
     "read_state",
     "scenario_of",
+    "stage_panel",
     "state_text",
-    "timer_panel",
 ]

@@ -1,57 +1,74 @@
-"""The state of a lab as a string that can be shared."""
+"""The state of a lab as text that can be read, sent and pasted: ``vcpus=7 hlt_in_guest=1``.
+
+The browser reads and writes the same text (`web/state.js`), since it has to do so without a kernel.
+"""
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Mapping
-from typing import Any
+import re
 
-from kvmlab.lab.panels.settings import CONTROLS, complete, defaults
-from kvmlab.lab.widgets import Value
+from kvmlab.lab.panels.controls import Settings, Value
+from kvmlab.lab.panels.simulation import HOST
 
+ALL_DEFAULTS = "defaults"
+"""The state in which every control says what it says at first."""
 LONGEST_QUOTE = 40
+BLANKS = re.compile(r"[ \t\r\n]+")
 
 
-def state_text(settings: Mapping[str, Value]) -> str:
-    """Return settings as a string that `read_state` restores: what differs from the defaults, in URL-safe base64.
+def text_of(value: Value) -> str:
+    """Return a value as a state has it: 1 or 0 for a switch, no blank in a name."""
+    return str(int(value)) if isinstance(value, bool) else str(value).replace(" ", "_")
+
+
+def state_text(settings: Settings) -> str:
+    """Return settings as text that `read_state` reads: those that differ from the defaults, or ``defaults``.
 
     >>> from kvmlab import panels
-    >>> panels.state_text({**panels.defaults(), "seed": 7})
-    'eyJzZWVkIjo3fQ=='
+    >>> panels.state_text({**panels.defaults(), "vcpus": 7, "hlt_in_guest": True, "guest": "halts between bursts"})
+    'vcpus=7 guest=halts_between_bursts hlt_in_guest=1'
     """
-    changed = {name: value for name, value in settings.items() if value != defaults()[name]}
-    return base64.urlsafe_b64encode(json.dumps(changed, separators=(",", ":")).encode()).decode()
+    said = HOST.complete(settings)
+    changed = [f"{name}={text_of(said[name])}" for name, usual in HOST.defaults.items() if said[name] != usual]
+    return " ".join(changed) or ALL_DEFAULTS
 
 
 def read_state(text: str) -> dict[str, Value]:
-    """Return all settings (see `Settings`) that a state string stands for; ValueError says what is wrong with it.
+    """Return all settings that a state stands for; what it does not name has its default.
+
+    ValueError names what is not possible, and what is.
 
     >>> from kvmlab import panels
-    >>> panels.read_state("eyJzZWVkIjo3fQ==")["seed"]
+    >>> panels.read_state("vcpus=7 hlt_in_guest=1")["vcpus"]
     7
     """
-    try:
-        changed = json.loads(base64.urlsafe_b64decode(text.strip().encode("ascii")))
-    except ValueError as error:
-        raise no_state(text, f"is no state ({error})") from None
-    if not isinstance(changed, dict):
-        raise no_state(text, "holds no settings")
-    for name, value in changed.items():
-        check(name, value)
-    return complete(changed)
+    if not isinstance(text, str):
+        raise ValueError(f"state: {text!r} is not text; allowed: text such as vcpus=7 hlt_in_guest=1")
+    parts = [part for part in BLANKS.split(text) if part]
+    if not parts:
+        raise ValueError(f"state: it is empty; allowed: name=value, such as vcpus=7, or {ALL_DEFAULTS}")
+    changed: dict[str, Value] = {}
+    for part in [] if parts == [ALL_DEFAULTS] else parts:
+        name, sign, value = part.partition("=")
+        if not sign:
+            raise ValueError(f"state: {quoted(part)} is not possible; allowed: name=value, such as vcpus=7")
+        if name not in HOST.controls:
+            raise ValueError(f"state: {quoted(name)} is not a control; allowed: {', '.join(HOST.controls)}")
+        if name in changed:
+            raise ValueError(f"state: {name} is there twice; allowed: once")
+        changed[name] = value_of(name, value)
+    return {**HOST.defaults, **changed}
 
 
-def no_state(text: str, reason: str) -> ValueError:
-    """Return the error for a text that is no state."""
-    return ValueError(f"state: {text[:LONGEST_QUOTE]!r} {reason}; allowed: what a lab shows as its state")
+def value_of(name: str, text: str) -> Value:
+    """Return the value of a control that some text of a state stands for."""
+    values = HOST.controls[name].values
+    for value in values:
+        if text_of(value) == text:
+            return value
+    raise ValueError(f"state: {name} = {quoted(text)} is not possible; allowed: {', '.join(map(text_of, values))}")
 
 
-def check(name: str, value: Any) -> None:
-    """Raise ValueError if there is no such setting, or if its control refuses the value."""
-    if name not in CONTROLS:
-        raise ValueError(f"state: {name!r} is no setting; allowed: {', '.join(CONTROLS)}")
-    try:
-        CONTROLS[name]().value = value
-    except Exception as error:
-        raise ValueError(f"state: {name} = {value!r} does not fit: {error}") from None
+def quoted(text: str) -> str:
+    """Return a piece of a state as an error quotes it."""
+    return f'"{text}"' if len(text) <= LONGEST_QUOTE else f'"{text[:LONGEST_QUOTE]}..."'

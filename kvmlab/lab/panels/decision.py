@@ -1,0 +1,49 @@
+"""The decision: who fires the timer, and on which facts that hangs."""
+
+from __future__ import annotations
+
+from kvmlab.kernels import KERNELS
+from kvmlab.lab.panels.controls import Value
+from kvmlab.lab.panels.decision_chart import FACTS
+from kvmlab.lab.panels.panel import Panel
+from kvmlab.lab.panels.simulation import MACHINERY, affordable
+from kvmlab.policy import POLICIES, Policy
+from kvmlab.results.run import Run, simulate
+from kvmlab.scenario.scenario import Scenario
+from kvmlab.scenario.variants import variant
+
+
+class Decision(Panel):
+    """The panel that `decision_panel` makes."""
+
+    @property
+    def scenario(self) -> Scenario:
+        """Four vCPUs of which these facts hold, under the chosen revision or the reader's policy."""
+        name = self.settings["revision"]
+        own = self.policy if self.policy is not None and name == self.policy_name else None
+        scenario = FACTS.scenario({**self.settings, "revision": next(iter(POLICIES)) if own else name})
+        return scenario.replace(kernel=variant(KERNELS[MACHINERY], own)) if own else scenario
+
+    @property
+    def run(self) -> Run:
+        """The run of that scenario by Python."""
+        return simulate(affordable(self.scenario))
+
+
+def decision_panel(policy: Policy | None = None, **settings: Value) -> Decision:
+    """Return the decision: a flow chart of who fires, lit by the facts, the predicates, and all 32 inputs.
+
+    - `policy`: a reader's own, shown below the revisions.
+    - settings: the fields of `kvmlab.policy.VcpuFacts` and hv_timer, all booleans, and revision: whose way through the
+      flow chart is lit.
+
+    ValueError names a setting or a value that is not possible.
+
+    >>> from kvmlab import panels
+    >>> panel = panels.decision_panel(hlt_in_guest=True, revision="rev3")
+    >>> float(panel.run.placement["share"]["housekeeping posted"]) > 0.8
+    True
+    """
+    panel = Decision("decision", FACTS, policy=policy)
+    panel.settings = settings
+    return panel

@@ -1,0 +1,31 @@
+"""The door: which timers a housekeeping CPU takes."""
+
+from __future__ import annotations
+
+from kvmlab.lab.panels.controls import Value
+from kvmlab.lab.panels.door_host import DOOR
+from kvmlab.lab.panels.panel import Panel
+from kvmlab.results.run import Run, simulate
+
+
+class Door(Panel):
+    """The panel that `door_panel` makes."""
+
+    @property
+    def run(self) -> Run:
+        """The run of these settings by Python; its trace begins with the timers that the panel shows."""
+        return simulate(DOOR.scenario(self.settings))
+
+
+def door_panel(**settings: Value) -> Door:
+    """Return the door: each timer is offered to the housekeeping CPU, which takes it or not; played timer by timer.
+
+    Settings: deadline_us (D), period_us (T), vcpus and seed, as in `kvmlab.lab.panels.door_host.DoorSettings`.
+    ValueError names a setting or a value that is not possible.
+
+    >>> from kvmlab import panels
+    >>> panel = panels.door_panel(deadline_us=1000, period_us=4000)
+    >>> f"{panel.run.placement['share']['housekeeping posted']:.0%}"
+    '25%'
+    """
+    return Door("door", DOOR, settings)

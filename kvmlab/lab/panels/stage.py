@@ -1,0 +1,47 @@
+"""The stage: one timer's life, played."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kvmlab.kernels import KERNELS, Kernel
+from kvmlab.lab.panels.controls import Value
+from kvmlab.lab.panels.one_timer import TIMER
+from kvmlab.lab.panels.panel import Panel
+from kvmlab.lab.panels.simulation import MACHINERY
+from kvmlab.policy import Policy
+from kvmlab.results.follow import follow_timer
+from kvmlab.results.story import Story
+
+
+class Stage(Panel):
+    """The panel that `stage_panel` makes."""
+
+    @property
+    def story(self) -> Story:
+        """The story of these settings, by Python."""
+        options: dict[str, Any] = self.settings
+        return follow_timer(self.kernel, **{name: value for name, value in options.items() if name != "kernel"})
+
+    @property
+    def kernel(self) -> Kernel:
+        """The kernel that is shown: one of the course, or the reader's policy in the machinery of `MACHINERY`."""
+        name = str(self.settings["kernel"])
+        if self.policy is not None and name == self.policy_name:
+            return KERNELS[MACHINERY].with_policy(name, self.policy)
+        return KERNELS[name]
+
+
+def stage_panel(policy: Policy | None = None, **settings: Value) -> Stage:
+    """Return the stage: who fires one timer, and what it costs, played step by step.
+
+    Settings: options of `kvmlab.follow_timer` (times in ns). `policy`: a reader's own, which becomes one more kernel.
+
+    >>> from kvmlab import panels
+    >>> stage = panels.stage_panel(kernel="v5.2")
+    >>> stage.story.expiry_exit
+    'PREEMPTION_TIMER'
+    """
+    panel = Stage("stage", TIMER, policy=policy)
+    panel.settings = settings
+    return panel

@@ -1,0 +1,341 @@
+// Counts and jitter: one row per revision, one column per question. Axes only grow; a ghost shows the state before.
+
+import { h, s } from "./dom.js";
+import { simulateEach } from "./figures.js";
+
+/**
+ * @typedef {import("./figures.js").Figures} Figures
+ * @typedef {{x: number, width: number}} Box
+ * @typedef {{title: string, unit: string, weight: number, draw: (figures: Figures, box: Box, y: number, limit: number) => Node[],
+ *   value: (figures: Figures) => number, least: number, axis?: (box: Box) => Node[]}} Column
+ */
+
+const ROW = 40;
+const BAR = 20;
+const HEAD = 46;
+const HEADS = 74;
+const NARROW = 560;
+const LETTER = 7.2;
+const LOWEST_US = 0.1;
+const HIGHEST_US = 1000;
+
+/** @param {number} value */
+const number = (value) => (Number.isNaN(value) ? "none" : value >= 10 ? Math.round(value).toLocaleString("en-US") : value === 0 ? "0" : value.toPrecision(2));
+/** @param {number} ns */
+const us = (ns) => (Number.isNaN(ns) ? "none" : ns >= 1e5 ? (ns / 1000).toFixed(0) : ns >= 1e4 ? (ns / 1000).toFixed(1) : (ns / 1000).toFixed(2));
+
+/**
+ * Build the chart.
+ * @param {import("./panel.js").Panel} panel
+ * @returns {import("./panel.js").View}
+ */
+export function counts(panel) {
+  const { data } = panel.tools;
+  const options = panel.spec.options ?? {};
+  const columns = /** @type {string[]} */ (options.columns ?? ["exits", "latency", "taken"]).map((name) => COLUMNS(data)[name]);
+  const limits = columns.map((column) => column.least);
+  const picture = h("div", { class: "picture" });
+  const legend = h("p", { class: "legend" });
+  let shown = /** @type {Figures[]} */ ([]);
+  let before = /** @type {Figures[]} */ ([]);
+
+  function redraw() {
+    columns.forEach((column, i) => {
+      limits[i] = Math.max(limits[i], nice(1.02 * Math.max(...shown.map(column.value).filter((value) => !Number.isNaN(value)), 0)));
+    });
+    picture.replaceChildren(chart(columns, limits, shown, before, Math.max(300, panel.width())));
+    if (columns.some((column) => column.title === COLUMNS(data).exits.title)) legend.replaceChildren(...reasons(data, shown));
+  }
+
+  return {
+    world: "host",
+    first: options.first ?? ["tick_hz", "vcpus", "hlt_in_guest"],
+    only: options.controls,
+    body: [picture, legend],
+    update(settings) {
+      const last = shown;
+      const policies = pick(panel.policies(), options.policies);
+      shown = simulateEach(panel.tools, settings, policies);
+      before = last.length === shown.length ? last : [];
+      redraw();
+      return say(shown, before);
+    },
+    resize: redraw,
+    state: () => ({ figures: shown }),
+  };
+}
+
+/**
+ * @template T
+ * @param {Record<string, T>} all
+ * @param {string[] | undefined} names
+ */
+function pick(all, names) {
+  return names ? Object.fromEntries(Object.entries(all).filter(([name]) => names.includes(name))) : all;
+}
+
+/**
+ * Say what has changed, and what is.
+ * @param {Figures[]} shown
+ * @param {Figures[]} before
+ */
+function say(shown, before) {
+  const parts = shown.map((now, i) => {
+    const was = before[i];
+    const moved = was && number(was.total) !== number(now.total);
+    return `${now.name} ${moved ? `from ${number(was.total)} to ` : ""}${number(now.total)}`;
+  });
+  const late = shown.map((now) => `${now.name} ${us(now.p99)}`);
+  return `VM exits per vCPU and second: ${parts.join(", ")}. 99 of 100 timer interrupts come within, in µs: ${late.join(", ")}. Simulated for ${(shown[0].duration / 1e9).toPrecision(2)} s.`;
+}
+
+/**
+ * Return the next round number that is not below a value.
+ * @param {number} value
+ */
+function nice(value) {
+  if (value <= 0) return 0;
+  const power = 10 ** Math.floor(Math.log10(value));
+  return [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= value * (1 - 1e-12)) ?? value;
+}
+
+/**
+ * @param {Column[]} columns
+ * @param {number[]} limits
+ * @param {Figures[]} shown
+ * @param {Figures[]} before
+ * @param {number} width
+ */
+function chart(columns, limits, shown, before, width) {
+  const stacked = width < NARROW;
+  const room = width - HEADS - 6;
+  const sum = columns.reduce((total, column) => total + column.weight, 0);
+  const tall = HEAD + shown.length * ROW + 8;
+  let x = HEADS;
+  const parts = columns.map((column, i) => {
+    const box = stacked ? { x: HEADS, width: room - 10 } : { x, width: (room * column.weight) / sum - 16 };
+    x += (room * column.weight) / sum;
+    const y = stacked ? i * tall : 0;
+    const rows = shown.flatMap((figures, row) => [
+      ...(stacked || i === 0 ? [rowHead(figures.name, y + HEAD + row * ROW)] : []),
+      ...ghost(column, before[row], figures, box, y + HEAD + row * ROW, limits[i]),
+      ...column.draw(figures, box, y + HEAD + row * ROW, limits[i]),
+    ]);
+    return s("g", {}, ...columnHead(column, box, y, limits[i], shown.length), ...rows);
+  });
+  const height = stacked ? tall * columns.length : tall;
+  const alt = `${columns.map((column) => column.title).join("; ")}. ${say(shown, [])}`;
+  return s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": alt }, ...parts);
+}
+
+/**
+ * @param {string} name
+ * @param {number} y
+ */
+function rowHead(name, y) {
+  const short = name.length > 10 ? `${name.slice(0, 9)}…` : name;
+  return s("text", { class: "row", x: HEADS - 8, y: y + BAR / 2 + 9, "text-anchor": "end" }, short, s("title", {}, name));
+}
+
+/**
+ * @param {Column} column
+ * @param {Box} box
+ * @param {number} y
+ * @param {number} limit
+ * @param {number} rows
+ */
+function columnHead(column, box, y, limit, rows) {
+  const end = y + HEAD + rows * ROW;
+  const axis = column.axis ? column.axis({ ...box }) : [0, 0.5, 1].map((share) => mark(box.x + share * box.width, number(share * limit), share));
+  return [
+    s("text", { class: "title", x: box.x, y: y + 14 }, column.title),
+    s("text", { class: "small", x: box.x + box.width, y: y + 14, "text-anchor": "end" }, column.unit.length * 6 + column.title.length * 8 < box.width ? column.unit : ""),
+    s("line", { class: "axis", x1: box.x, x2: box.x, y1: y + HEAD - 6, y2: end }),
+    s("g", { transform: `translate(0 ${y + HEAD - 10})` }, ...axis),
+  ];
+}
+
+/**
+ * @param {number} x
+ * @param {string} text
+ * @param {number} share 0 to 1: where on the axis
+ */
+function mark(x, text, share) {
+  return s("text", { class: "tick", x, y: 0, "text-anchor": share === 0 ? "start" : share === 1 ? "end" : "middle" }, text);
+}
+
+/**
+ * Where the bar ended before.
+ * @param {Column} column
+ * @param {Figures | undefined} was
+ * @param {Figures} now
+ * @param {Box} box
+ * @param {number} y
+ * @param {number} limit
+ */
+function ghost(column, was, now, box, y, limit) {
+  if (!was || column.axis || Math.abs(column.value(was) - column.value(now)) < limit / 400) return [];
+  const width = (column.value(was) / limit) * box.width;
+  return [s("rect", { class: "ghost", x: box.x, y: y + 4, width: Math.max(width, 1), height: BAR + 8 })];
+}
+
+/**
+ * A plain bar with its value.
+ * @param {(figures: Figures) => number} value
+ * @param {(value: number) => string} text
+ * @returns {Column["draw"]}
+ */
+const bar = (value, text) => (figures, box, y, limit) => {
+  const length = (value(figures) / limit) * box.width;
+  return [
+    s("rect", { class: `bar ${figures.name}`, x: box.x, y: y + 8, width: Math.max(0, length), height: BAR }),
+    label(text(value(figures)), box, length, y),
+  ];
+};
+
+/**
+ * A value at the end of its bar: outside where there is room, else inside.
+ * @param {string} text
+ * @param {Box} box
+ * @param {number} length
+ * @param {number} y
+ */
+function label(text, box, length, y) {
+  const inside = length + text.length * LETTER + 8 > box.width;
+  return s("text", { class: inside ? "value inside" : "value", x: box.x + length + (inside ? -6 : 5), y: y + 23, "text-anchor": inside ? "end" : "start" }, text);
+}
+
+/**
+ * Every column by its name.
+ * @param {import("./main.js").Data} data
+ * @returns {Record<string, Column>}
+ */
+const COLUMNS = (data) => ({
+  exits: {
+    title: "VM exits", unit: "per vCPU and second", weight: 5, least: 1, value: (figures) => figures.total,
+    draw: (figures, box, y, limit) => stack(figures, box, y, limit, data),
+  },
+  latency: {
+    title: "latency of the timer", unit: "µs, log scale", weight: 4, least: 1, value: (figures) => figures.p99 / 1000,
+    axis: (box) => [0.1, 1, 10, 100, 1000].map((value, i) => mark(logX(value, box), String(value), i / 4)),
+    draw: (figures, box, y) => ridge(figures, box, y, data),
+  },
+  taken: {
+    title: "time lost", unit: "per mille", weight: 2.2, least: 1, value: (figures) => 1000 * figures.taken,
+    draw: bar((figures) => 1000 * figures.taken, (value) => `${number(value)} ‰`),
+  },
+  gap: {
+    title: "longest gap", unit: "µs", weight: 2.2, least: 1, value: (figures) => figures.gap / 1000,
+    draw: bar((figures) => figures.gap / 1000, (value) => `${number(value)} µs`),
+  },
+  places: {
+    title: "who fired", unit: "share of expiries, %", weight: 5, least: 100, value: () => 0,
+    draw: (figures, box, y) => shares(figures, box, y, data),
+  },
+  load: {
+    title: "busiest housekeeping CPU", unit: "% of its time on guests' timers", weight: 3.4, least: 1,
+    value: (figures) => 100 * busiest(figures).share,
+    draw: bar((figures) => 100 * busiest(figures).share, (value) => `${number(value)} %`),
+  },
+});
+
+/** @param {Figures} figures */
+const busiest = (figures) => figures.load.reduce((most, cpu) => (cpu.share > most.share ? cpu : most), { cpu: -1, share: 0, queue: 0 });
+
+/**
+ * Exits by reason, end to end.
+ * @param {Figures} figures
+ * @param {Box} box
+ * @param {number} y
+ * @param {number} limit
+ * @param {import("./main.js").Data} data
+ */
+function stack(figures, box, y, limit, data) {
+  let x = box.x;
+  const parts = data.reasons.flatMap((reason) => {
+    const rate = figures.exits.find((exit) => exit.reason === reason)?.rate ?? 0;
+    const width = (rate / limit) * box.width;
+    if (width < 0.3) return [];
+    const segment = s("g", { class: `span ${reason}` },
+      s("rect", { x, y: y + 8, width, height: BAR }),
+      width > reason.length * LETTER + 6 ? s("text", { x: x + width / 2, y: y + 22, "text-anchor": "middle" }, reason) : null,
+      s("title", {}, `${reason}: ${number(rate)} per vCPU and second`));
+    x += width;
+    return [segment];
+  });
+  return [...parts, label(number(figures.total), box, x - box.x, y)];
+}
+
+/**
+ * The names of the reasons that occur.
+ * @param {import("./main.js").Data} data
+ * @param {Figures[]} shown
+ */
+function reasons(data, shown) {
+  return data.reasons
+    .filter((reason) => shown.some((figures) => figures.exits.some((exit) => exit.reason === reason && exit.rate > 0)))
+    .map((reason) => h("span", {}, h("i", { class: `key ${reason}` }), reason));
+}
+
+/**
+ * @param {number} value us
+ * @param {Box} box
+ */
+function logX(value, box) {
+  const share = Math.log(Math.max(value, LOWEST_US) / LOWEST_US) / Math.log(HIGHEST_US / LOWEST_US);
+  return box.x + Math.min(share, 1) * box.width;
+}
+
+/**
+ * The distribution of latencies, with its middle, its 99th percentile and its maximum.
+ * @param {Figures} figures
+ * @param {Box} box
+ * @param {number} y
+ * @param {import("./main.js").Data} data
+ */
+function ridge(figures, box, y, data) {
+  if (figures.latencies === 0) return [s("text", { class: "value", x: box.x + 4, y: y + 23 }, "no timer interrupt")];
+  const cells = Math.max(20, Math.floor(box.width / 5));
+  const heights = new Array(cells + 1).fill(0);
+  figures.bins.forEach((n, i) => {
+    if (n > 0) heights[Math.floor(((logX(data.binMiddles[i] / 1000, box) - box.x) / box.width) * cells)] += n;
+  });
+  const top = Math.max(...heights);
+  const floor = y + 32;
+  const hills = heights.map((n, i) => (n > 0 ? `M ${box.x + (i / cells) * box.width} ${floor} v ${-1 - 25 * Math.sqrt(n / top)} h ${box.width / cells} V ${floor} Z` : "")).join(" ");
+  /** @param {number} ns @param {string} name */
+  const point = (ns, name) => {
+    const x = logX(ns / 1000, box);
+    return s("g", { class: `mark ${name}` }, s("line", { x1: x, x2: x, y1: floor - (name === "max" ? 8 : 20), y2: floor + 3 }), s("title", {}, `${name}: ${us(ns)} µs`));
+  };
+  const text = `p99 ${us(figures.p99)}`;
+  const x = logX(figures.p99 / 1000, box);
+  const left = x + 8 + text.length * LETTER > box.x + box.width;
+  return [
+    s("path", { class: `hill ${figures.name}`, d: hills }),
+    point(figures.p50, "p50"), point(figures.p99, "p99"), point(figures.max, "max"),
+    s("text", { class: "value", x: x + (left ? -6 : 6), y: y + 15, "text-anchor": left ? "end" : "start" }, text),
+  ];
+}
+
+/**
+ * Who fired, as shares end to end.
+ * @param {Figures} figures
+ * @param {Box} box
+ * @param {number} y
+ * @param {import("./main.js").Data} data
+ */
+function shares(figures, box, y, data) {
+  let x = box.x;
+  return figures.places.flatMap((share, i) => {
+    const width = share * box.width;
+    if (width < 0.3) return [];
+    const text = `${data.names.places[i]} ${Math.round(100 * share)} %`;
+    const segment = s("g", { class: `place place${i}` },
+      s("rect", { x, y: y + 8, width, height: BAR }),
+      width > text.length * LETTER + 6 ? s("text", { x: x + width / 2, y: y + 22, "text-anchor": "middle" }, text) : null,
+      s("title", {}, text));
+    x += width;
+    return [segment];
+  });
+}

@@ -1,0 +1,269 @@
+// What every panel is: controls, a view, a live sentence, an error; and the bridge to Python where there is a kernel.
+// The bridge keeps three things the same on both sides: settings, the reader's policy, and what the reader answers. And
+// Python can tell a view something (`told`), such as the truth after a guess.
+
+import { makeControl } from "./controls.js";
+import { h } from "./dom.js";
+import { defaults } from "./world.js";
+
+/**
+ * @typedef {import("./world.js").Settings} Settings
+ * @typedef {import("./world.js").Value} Value
+ * @typedef {{name: string} & import("./predicate.js").PolicyData} OwnPolicy
+ * @typedef {{panel: string, settings?: Settings, options?: Record<string, any>, policy?: OwnPolicy | null, key?: string,
+ *   still?: boolean}} Spec
+ * @typedef {{world: string | null, label?: string, first: string[], only?: string[], groups?: [string, string[]][], body: Node[],
+ *   update: (settings: Settings, first: boolean) => string, resize?: () => void,
+ *   key?: (event: KeyboardEvent) => boolean, state?: () => unknown, told?: (message: any) => void,
+ *   answered?: (answer: any) => void}} View `groups`: titles and names of the controls that are not first; `answered`
+ *   takes what the reader had answered before the panel was shown once more
+ * @typedef {{get: (name: string) => any, set: (name: string, value: any) => void, save_changes: () => void,
+ *   on: (event: string, callback: () => void) => void}} Model
+ */
+
+/** Of a panel without controls. */
+const NO_WORLD = /** @type {import("./world.js").WorldData} */ ({ controls: {}, base: {}, patches: {}, joint: [], joint_patches: {}, arguments: [], constant: {} });
+
+/** One panel in a page. */
+export class Panel {
+  /**
+   * @param {HTMLElement} host the element that the panel fills
+   * @param {Spec} spec
+   * @param {import("./main.js").Tools} tools
+   */
+  constructor(host, spec, tools) {
+    this.host = host;
+    this.spec = spec;
+    this.tools = tools;
+    this.still = Boolean(spec.still);
+    this.policy = spec.policy ?? null;
+    this.model = /** @type {Model | null} */ (null);
+    this.given = /** @type {unknown} */ (null);
+    this.drawn = false;
+    this.pending = 0;
+    this.say = h("p", { class: "say", role: "status" });
+    this.alert = h("p", { class: "error", role: "alert" });
+    const make = tools.views[spec.panel];
+    if (!make) throw new Error(`panel: there is no ${spec.panel}`);
+    this.view = make(this);
+    const world = this.view.world === null ? NO_WORLD : tools.data.worlds[this.view.world];
+    this.world = world;
+    this.names = (this.view.only ?? Object.keys(world.controls)).filter((name) => name in world.controls);
+    this.settings = { ...defaults(world), ...spec.settings };
+    this.controls = Object.fromEntries(this.names.map((name) => [name, this.control(name)]));
+    this.element = this.build();
+    this.watchTheme();
+    this.watchWidth();
+    this.set(this.settings, false);
+  }
+
+  /** @param {string} name */
+  control(name) {
+    const spec = this.world.controls[name];
+    const own = name === "kernel" && this.policy;
+    const full = own ? { ...spec, values: [...spec.values, this.policy?.name ?? ""], texts: [...spec.texts, `${this.policy?.name} (yours)`] } : spec;
+    return makeControl(full, (value) => this.moved({ [name]: value }));
+  }
+
+  /** @returns {HTMLElement} */
+  build() {
+    const first = this.view.first.filter((name) => this.names.includes(name));
+    const more = this.names.filter((name) => !first.includes(name));
+    const rest = more.length ? h("details", {}, h("summary", {}, "more"), ...this.grouped(more)) : null;
+    const side = this.names.length ? h("div", { class: "controls" }, ...first.map((name) => this.controls[name].element), this.view.groups ? null : rest) : null;
+    if (this.view.groups) rest?.classList.add("groups");
+    const element = h(
+      "section", { class: `panel ${this.spec.panel}`, "aria-label": this.view.label ?? `panel: ${this.spec.panel}` },
+      h("div", { class: "view" }, ...this.view.body), side, this.say, this.alert, this.view.groups ? rest : null,
+    );
+    element.addEventListener("keydown", (event) => {
+      if (this.view.key?.(event)) event.preventDefault();
+    });
+    const root = this.host.shadowRoot ?? this.host.attachShadow({ mode: "open" });
+    const style = h("style", {}, this.tools.css);
+    root.replaceChildren(style, element);
+    return element;
+  }
+
+  /**
+   * Return controls, under the titles of their groups where the view has groups.
+   * @param {string[]} names
+   * @returns {Node[]}
+   */
+  grouped(names) {
+    if (!this.view.groups) return names.map((name) => this.controls[name].element);
+    const groups = this.view.groups.map(([title, members]) => {
+      const own = members.filter((name) => names.includes(name)).map((name) => this.controls[name].element);
+      return h("fieldset", {}, h("legend", {}, title), ...own);
+    });
+    return [h("div", { class: "grouped" }, ...groups)];
+  }
+
+  /** Width in pixels that a picture has. */
+  width() {
+    return /** @type {HTMLElement} */ (this.element?.querySelector(".view"))?.clientWidth || 640;
+  }
+
+  /** Follow the theme of the page: what is behind the panel decides. */
+  watchTheme() {
+    const look = () => this.element.setAttribute("data-theme", isDark(this.host) ? "dark" : "light");
+    look();
+    new MutationObserver(look).observe(document.body, { attributes: true, attributeFilter: ["class", "data-jp-theme-name", "data-jp-theme-light", "data-theme"] });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", look);
+  }
+
+  /** Draw again when there is more or less room. */
+  watchWidth() {
+    let known = 0;
+    new ResizeObserver(() => {
+      const now = this.width();
+      if (now === known) return;
+      const first = known === 0;
+      known = now;
+      if (!first || this.drawn) this.view.resize?.();
+    }).observe(/** @type {HTMLElement} */ (this.element.querySelector(".view")));
+  }
+
+  /**
+   * Follow a control that the reader has moved: draw at once, tell Python.
+   * @param {Settings} some
+   */
+  moved(some) {
+    this.set(some, true);
+  }
+
+  /**
+   * Show some settings.
+   * @param {Settings} some
+   * @param {boolean} tell Python as well
+   */
+  set(some, tell) {
+    this.settings = { ...this.settings, ...some };
+    for (const name of this.names) {
+      this.controls[name].show(this.settings[name]);
+      this.controls[name].enable(idle(this.world.controls[name], this.settings, this.policy !== null));
+    }
+    this.draw();
+    if (tell) this.tell();
+  }
+
+  /** Draw; what goes wrong is shown to the reader, and the picture is dimmed. */
+  draw() {
+    try {
+      this.say.textContent = this.view.update(this.settings, !this.drawn);
+      this.alert.textContent = "";
+      this.drawn = true;
+    } catch (error) {
+      this.alert.textContent = error instanceof Error ? error.message : String(error);
+    }
+    this.element.classList.toggle("stale", this.alert.textContent !== "");
+    this.host.dataset.serial = String(Number(this.host.dataset.serial ?? 0) + 1);
+  }
+
+  /** Tell Python what the controls say, once a frame at most. */
+  tell() {
+    if (!this.model || this.pending) return;
+    this.pending = requestAnimationFrame(() => {
+      this.pending = 0;
+      this.send({ settings: this.settings });
+    });
+  }
+
+  /**
+   * Hand Python what the reader has answered; null takes it back.
+   * @param {unknown} answer
+   */
+  answer(answer) {
+    this.given = answer;
+    this.send({ answer });
+  }
+
+  /** @param {Record<string, unknown>} state of the bridge */
+  send(state) {
+    if (!this.model) return;
+    try {
+      for (const [name, value] of Object.entries(state)) this.model.set(name, value);
+      this.model.save_changes();
+    } catch {
+      this.model = null; // the kernel is gone; the panel lives on
+    }
+  }
+
+  /**
+   * Connect with Python: from now on its settings and policy are followed.
+   * @param {Model} model
+   */
+  connect(model) {
+    this.model = model;
+    if (this.drawn && Number(this.host.dataset.serial) > 1) this.tell();
+    else this.set(model.get("settings"), false);
+    if (this.given !== null) this.send({ answer: this.given });
+    else if (model.get("answer")) this.view.answered?.((this.given = model.get("answer")));
+    if (model.get("told")) this.view.told?.(model.get("told"));
+    model.on("change:told", () => this.view.told?.(model.get("told")));
+    model.on("change:settings", () => {
+      if (!this.pending && JSON.stringify(model.get("settings")) !== JSON.stringify(this.settings)) this.set(model.get("settings"), false);
+    });
+    model.on("change:policy", () => this.follow(model.get("policy")));
+  }
+
+  /**
+   * Take another policy of the reader's.
+   * @param {OwnPolicy | null} policy
+   */
+  follow(policy) {
+    const was = this.policy?.name;
+    this.policy = policy;
+    if (this.controls.kernel) {
+      const { element } = this.controls.kernel;
+      this.controls.kernel = this.control("kernel");
+      element.replaceWith(this.controls.kernel.element);
+    }
+    const gone = was !== undefined && this.settings.kernel === was;
+    this.set(gone ? { kernel: policy?.name ?? this.world.controls.kernel.default } : {}, false);
+  }
+
+  /** The policies that the panel shows, by name. */
+  policies() {
+    const { policies } = this.tools.data;
+    return this.policy ? { ...policies, [this.policy.name]: this.policy } : policies;
+  }
+
+  /** @param {string} kernel */
+  policyFor(kernel) {
+    return this.policy && kernel === this.policy.name ? this.policy.bits : null;
+  }
+
+  /** @param {string} kernel */
+  policyName(kernel) {
+    return this.tools.data.kernels[kernel] ?? kernel;
+  }
+
+  /** @param {string} kernel */
+  kernelName(kernel) {
+    return kernel in this.tools.data.kernels ? kernel : `${kernel} (yours)`;
+  }
+}
+
+/**
+ * Return why a control has no effect now; null if it has one.
+ * @param {import("./world.js").ControlSpec} control
+ * @param {Settings} settings
+ * @param {boolean} own the reader's own policy is shown, which may ask for what no revision asks for
+ */
+export function idle({ needs }, settings, own) {
+  const missing = needs.find((need) => !(own && need.revisions_only) && !need.any_of.some(([name, values]) => values.includes(settings[name])));
+  return missing ? missing.why : null;
+}
+
+/**
+ * Return true if what lies behind an element is dark.
+ * @param {Element} element
+ */
+function isDark(element) {
+  for (let node = /** @type {Element | null} */ (element); node; node = node.parentElement) {
+    const colour = getComputedStyle(node).backgroundColor.match(/[\d.]+/g)?.map(Number);
+    if (colour && (colour.length < 4 || colour[3] > 0.5)) return 0.3 * colour[0] + 0.6 * colour[1] + 0.1 * colour[2] < 110;
+  }
+  return matchMedia("(prefers-color-scheme: dark)").matches && getComputedStyle(document.documentElement).colorScheme.includes("dark");
+}

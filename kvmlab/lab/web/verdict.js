@@ -1,0 +1,57 @@
+// How far off a guess is, in the words of `lab/exercises.py`, which says the same where there is a kernel.
+
+/**
+ * @typedef {number | string | Record<string, number>} Guess
+ * @typedef {{right_within: number, spot_on_within: number}} Tolerances shares of what is true
+ */
+
+/**
+ * Return a number with n digits, or all before the point if they are more.
+ * @param {number} value
+ * @param {number} n
+ */
+export function digits(value, n) {
+  if (Math.abs(value) < 10 ** (n - 1)) return String(Number(value.toPrecision(n)));
+  const up = Math.round(value);
+  const even = up - value === 0.5 && up % 2 !== 0 ? up - 1 : up;
+  return even.toLocaleString("en-US");
+}
+
+/**
+ * Return whether a guess is right, and how far off it is.
+ * @param {Guess} guess
+ * @param {Guess} actual
+ * @param {Tolerances} tolerances
+ * @returns {{right: boolean, text: string}}
+ */
+export function compared(guess, actual, tolerances) {
+  if (typeof guess === "object" && typeof actual === "object") {
+    const each = Object.entries(actual).map(([name, value]) => ({ name, ...compared(guess[name], value, tolerances) }));
+    return { right: each.every(({ right }) => right), text: each.map(({ name, text }) => `${name} ${text}`).join(", ") };
+  }
+  if (typeof guess !== "number" || typeof actual !== "number") {
+    return { right: guess === actual, text: guess === actual ? "right" : "not the same" };
+  }
+  return { right: close(guess, actual, tolerances.right_within), text: howFar(guess, actual, tolerances.spot_on_within) };
+}
+
+/**
+ * @param {number} value
+ * @param {number} target
+ * @param {number} tolerance
+ */
+const close = (value, target, tolerance) => Math.abs(value - target) <= tolerance * (Math.abs(target) || 1) + 1e-12;
+
+/**
+ * @param {number} guess
+ * @param {number} actual
+ * @param {number} spotOn
+ */
+function howFar(guess, actual, spotOn) {
+  if (close(guess, actual, spotOn)) return `right, within ${(100 * spotOn).toFixed(0)} %`;
+  const side = guess > actual ? "high" : "low";
+  if (!(guess > 0 && actual > 0)) return `${digits(Math.abs(guess - actual), 3)} too ${side}`;
+  const factor = Math.max(guess / actual, actual / guess);
+  const share = (100 * Math.abs(guess - actual)) / actual;
+  return `${factor < 2 ? `${share.toFixed(0)} %` : `a factor of ${digits(factor, 3)}`} too ${side}`;
+}
