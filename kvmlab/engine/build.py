@@ -44,9 +44,11 @@ def translated(*, checked: bool = False) -> bytes:
     from kvmlab.model.loop import run, run_some
     from kvmlab.model.one_timer import arm_one_timer, follow_one_timer
     from kvmlab.model.start import plan, prepare
+    from kvmlab.model.until_end import idle_until, lost_until, timer_busy_until
 
-    rules = (plan, prepare, run, run_some, affordable_ns, arm_one_timer, follow_one_timer)
-    return signed(assemble(rules, checked=checked))
+    driven = (plan, prepare, run, run_some, arm_one_timer, follow_one_timer)
+    asked = (affordable_ns, idle_until, lost_until, timer_busy_until)
+    return signed(assemble((*driven, *asked), checked=checked))
 
 
 def keep(module: bytes, path: Path = MODULE) -> None:

@@ -110,7 +110,7 @@ def place(host: Host, guests: tuple[Guest, ...]) -> tuple[tuple[int, ...], ...]:
             own = set(checks.cpus("Guest.pcpus", guest.pcpus, host.pcpus))
             if taken & own:
                 theirs = f"guest {guest.name!r} shares {sorted(taken & own)} with another guest"
-                raise checks.refusal("Guest.pcpus", guest.pcpus, f"pCPUs of its own ({theirs}): {NO_SHARING}")
+                raise checks.refusal("Guest.pcpus", guest.pcpus, f"pCPUs of its own, but {theirs}; {NO_SHARING}")
             taken |= own
     pools = [cpu for guest in guests for cpu in guest.pcpus or [NONE] * guest.vcpus]
     place_vcpus(pools, list(host.isolated), [0] * host.pcpus)

@@ -49,11 +49,13 @@ function figuresOf(engine, name, duration, names, lows) {
   const bins = sumBins(engine, vcpus);
   const latencies = bins.reduce((sum, n) => sum + n, 0);
   const largest = Math.max(...each.map(engine.column("vcpus", "lat_max")));
-  const [lost, idle, gap] = ["lost_ns", "idle_ns", "gap_max"].map((field) => engine.column("vcpus", field));
+  const gap = engine.column("vcpus", "gap_max");
+  /** @param {string} rule @param {number} entry */
+  const until = (rule, entry) => engine.call(rule, entry, duration);
   const places = engine.column("places");
   const expiries = names.places.map((_, i) => each.reduce((sum, v) => sum + places(v * names.places.length + i), 0));
   const fired = Math.max(1, expiries.reduce((sum, n) => sum + n, 0));
-  const [busy, queue] = ["timer_busy_ns", "queue_max"].map((field) => engine.column("pcpus", field));
+  const queue = engine.column("pcpus", "queue_max");
   const housekeeping = engine.column("housekeeping");
   return {
     name, duration, exits, latencies, bins,
@@ -61,11 +63,11 @@ function figuresOf(engine, name, duration, names, lows) {
     p50: percentile(bins, latencies, 0.5, largest, lows),
     p99: percentile(bins, latencies, 0.99, largest, lows),
     max: latencies ? largest : NaN,
-    taken: each.reduce((sum, v) => sum + lost(v) / Math.max(1, duration - idle(v)), 0) / vcpus,
+    taken: each.reduce((sum, v) => sum + until("lost_until", v) / Math.max(1, duration - until("idle_until", v)), 0) / vcpus,
     gap: Math.max(...each.map(gap)),
     places: expiries.map((n) => n / fired),
     load: Array.from({ length: engine.length.housekeeping }, (_, i) => housekeeping(i)).map((cpu) => ({
-      cpu, share: busy(cpu) / Math.max(1, duration), queue: queue(cpu),
+      cpu, share: until("timer_busy_until", cpu) / Math.max(1, duration), queue: queue(cpu),
     })),
   };
 }
