@@ -193,7 +193,7 @@ def test_a_periodic_timer_has_one_period():
 def test_a_timer_that_is_written_again_by_itself(name, without, why):
     good = {"timer_us": 1000, "rearm": "relative", name: 3}
     kl.Workload(**good)
-    with pytest.raises(ValueError, match=rf"^Workload.{name}: 3 is not allowed; it must be 0, since {why}"):
+    with pytest.raises(ValueError, match=rf"^Workload.{name}: 3(.0)? is not allowed; it must be 0, since {why}"):
         kl.Workload(**(good | without))
 
 
@@ -373,5 +373,5 @@ def test_whatever_is_passed_is_taken_or_refused_by_a_value_error(number, anythin
     ],
 )
 def test_several_vcpus_on_a_pcpu_are_refused_with_what_comes_near(build):
-    with pytest.raises(ValueError, match=r"allowed: at most one vCPU per pCPU: .*preempt_hz"):
+    with pytest.raises(ValueError, match=r"at most one vCPU per pCPU: .*preempt_hz"):
         build()
