@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from kvmlab.host.explain.elsewhere import has_no_lapic_timer
-from kvmlab.host.explain.unlisted import unlisted_of
+from kvmlab.host.formats.unlisted import unlisted_of
 from kvmlab.host.inference import VM_FACTS
 from kvmlab.host.names import HLT_EXITS, MWAIT_EXITS
 from kvmlab.host.outcome import Outcome

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from kvmlab.host.explain import Explanation
 from kvmlab.host.explain.counts import MSR_EXITS
 from kvmlab.host.explain.perf_table import TIMER_ROWS
-from kvmlab.host.explain.unlisted import handled_s, unlisted_of
+from kvmlab.host.formats.unlisted import Unlisted, handled_s, unlisted_of
 from kvmlab.host.names import HLT_EXITS, IRQ_EXITS, MWAIT_EXITS, TMICT, WRITE_EXITS
 from kvmlab.host.outcome import Outcome, is_disarm
 from kvmlab.host.what_if.cost_fit import fitted_costs
@@ -32,7 +32,7 @@ MOST_IDLE = 0.99
 FEWEST_BURSTS = 0.02
 """Of the halts of a guest that a timer found at work, at least this share ends a burst of work."""
 MUCH = 0.01
-"""Where a greater share of a table's samples is not listed, nothing that follows from it can be relied on."""
+"""Where a greater share of a table's samples or times is not listed, nothing that follows can be relied on."""
 ARM_TITLES = ("MSR Access", "MMIO Access")
 """Tables of perf kvm stat whose rows are registers: they tell which writes arm the timer."""
 
@@ -116,10 +116,11 @@ def measured_from(
         timers = timers_of_a_halting_guest(counts, duration, halt_us)
     least = fewest(timers, counts, halting=halting, exact=e.table is None or counts.keys() == {WRITES})
     others = sum(n for name, n in counts.items() if name not in (WRITES, IRQS, HALTS, PREEMPTION))
-    missing = unlisted_of(e.table).samples if e.table is not None else 0
-    if missing:
-        others += missing
-        findings.first.append(f"{unlisted_of(e.exits).sentence} Here they are taken for other exits.")
+    unlisted = unlisted_of(e.exits) if e.table is not None else None
+    missing = unlisted.samples if unlisted else 0
+    if unlisted and unlisted.sentence:
+        findings.first.append(unlisted.sentence + (" Here they are taken for other exits." if missing else ""))
+    others += missing
     doubt = apic_writes_in(e)
     if doubt:
         least = min(least, max(1.0, counts.get(WRITES, 0) - doubt, counts.get(PREEMPTION, 0)))
@@ -130,9 +131,12 @@ def measured_from(
     if least < timers:
         findings.cannot.append(how_many_expire(counts, least, timers))
     host_irqs = max(0.0, counts.get(IRQS, 0) - own_irqs)
+    beside = f"{halts:.0f} halts, {host_irqs:.0f} interrupts that are not the timer's"
+    if unlisted and not unlisted.nothing:
+        beside = "no row tells of halts" if not halts else f"{halts:.0f} halts"
+        beside += f", and of interrupts that are not the timer's at least {host_irqs:.0f} are listed"
     findings.known.append(
-        f"Apart from timers: {halts:.0f} halts, {host_irqs:.0f} interrupts that are not the timer's, "
-        f"{others + max(0.0, counts.get(WRITES, 0) - timers):.0f} other exits."
+        f"Apart from timers: {beside}, {others + max(0.0, counts.get(WRITES, 0) - timers):.0f} other exits."
     )
     return Measured(
         duration=duration,
@@ -148,11 +152,18 @@ def measured_from(
         unsure_irqs=own_irqs if e.table is not None else 0.0,
         other_exits=others,
         handled_s=max(0.0, handled_s(e.exits) - halts * halt_us / 1e6),
-        unsure=bool(doubt) or missing > MUCH * (missing + sum(counts.values())),
-        recorded=recorded_quantities(e, counts, others),
+        unsure=bool(doubt) or leaves_out_much(unlisted),
+        recorded=recorded_quantities(e, counts, others - missing),
         costs=fitted_costs(e.exits, findings, fast=counts.get(PREEMPTION, 0) > 0),
         housekeeping_us=housekeeping_period_us(e, findings),
     )
+
+
+def leaves_out_much(unlisted: Unlisted | None) -> bool:
+    """Return True if a table's rows leave out too much of its exits, or of their time."""
+    if unlisted is None:
+        return False
+    return unlisted.samples > MUCH * unlisted.total_samples or unlisted.time_share > 100 * MUCH
 
 
 def apic_writes_in(e: Explanation) -> int:
@@ -165,12 +176,18 @@ def apic_writes_in(e: Explanation) -> int:
 
 
 def recorded_quantities(e: Explanation, counts: Mapping[str, float], others: float) -> dict[str, float]:
-    """Return what was counted, under the names of `QUANTITIES`; of a table of registers its writes only."""
+    """Return what was counted, under the names of `QUANTITIES`; of a table of registers its writes only.
+
+    Of an incomplete table: what its rows and its total have. Of a row that is not there nothing was recorded.
+    """
     recorded = {"MSR_WRITE": float(counts.get(WRITES, 0))}
     if e.exits.index.name in ARM_TITLES:
         return recorded
-    recorded |= {"PREEMPTION_TIMER": counts.get(PREEMPTION, 0), "EXTERNAL_INTERRUPT": counts.get(IRQS, 0)}
-    recorded |= {"HLT": counts.get(HALTS, 0), "other": others}
+    rows = {"PREEMPTION_TIMER": PREEMPTION, "EXTERNAL_INTERRUPT": IRQS, "HLT": HALTS}
+    if e.table is not None and not (unlisted := unlisted_of(e.table)).nothing:
+        recorded |= {name: float(counts[kind]) for name, kind in rows.items() if kind in counts}
+        return recorded | ({"exits": float(unlisted.total_samples)} if unlisted.known else {})
+    recorded |= {name: float(counts.get(kind, 0)) for name, kind in rows.items()} | {"other": others}
     recorded["exits"] = sum(recorded.values())
     delivered = delivered_of(e)
     if expired := sum(delivered.values()):
