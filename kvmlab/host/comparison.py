@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kvmlab.host.explain import Explanation, explain
 from kvmlab.host.explain.answer import joined
 from kvmlab.host.explain.sections import gap_lines, indented, records
+from kvmlab.host.formats.perf_stat import read_perf_kvm_stat
 from kvmlab.host.formats.unlisted import unlisted_of
 from kvmlab.host.names import is_amd
 from kvmlab.scenario import checks
@@ -212,7 +213,7 @@ def compare_recordings(
     if after is None:
         if isinstance(before, Explanation):
             raise ValueError("after: None does not fit beside an Explanation; allowed: a text or file with two tables")
-        tables = tables if table is not None else (0, 1)
+        tables = tables if table is not None else both_tables(before)
         after = before
     one, other = told_of(before, tables[0]), told_of(after, tables[1])
     titles = [told.exits.index.name for told in (one, other)]
@@ -232,6 +233,15 @@ def compare_recordings(
     ]
     per = ("1/s a vCPU" if by_vcpu else "1/s") if timed else "% of exits"
     return RecordingComparison(sides[0], sides[1], per, not_comparable(sides, timed=timed, by_vcpu=by_vcpu))
+
+
+def both_tables(recording: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return the numbers of the two tables of a text that has no more; ValueError where it has."""
+    try:
+        read_perf_kvm_stat(recording, table=2)
+    except ValueError:
+        return 0, 1  # or none at all, which is said when they are read
+    raise ValueError("table: None does not fit: there are more than two tables; allowed: two of them (--table N,M)")
 
 
 def pair(name: str, value: Any) -> tuple[Any, Any]:

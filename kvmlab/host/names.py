@@ -6,6 +6,8 @@ from collections.abc import Collection
 
 TSC_DEADLINE, TMICT, LVTT, EOI = 0x6E0, 0x838, 0x832, 0x80B
 """MSRs of the LAPIC: IA32_TSC_DEADLINE; x2APIC's initial count, LVT timer, EOI (SDM vol. 3, table 11-6)."""
+TIMER_ROWS = frozenset({"0x6e0:W", "0x838:W", "0xfee00380:W"})
+"""Rows of perf's MSR and MMIO tables that arm the timer: IA32_TSC_DEADLINE, x2APIC's initial count, and xAPIC's."""
 HLT_EXITS = frozenset({"HLT", "hlt", "EXIT_HLT", "idle-halt"})
 MWAIT_EXITS = frozenset({"MWAIT_INSTRUCTION", "MWAIT", "mwait", "EXIT_MWAIT"})
 WRITE_EXITS = frozenset({"MSR_WRITE", "APIC_WRITE", "APIC_ACCESS", "EPT_MISCONFIG", "msr", "EXIT_MSR", "MSR_WRITE_IMM"})

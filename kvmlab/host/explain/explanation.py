@@ -236,7 +236,7 @@ class Explanation:
         armed = [t.armed_ns for t in self.timers_kept if (t.arm_exit or t.value is not None) and not is_disarm(t)]
         vcpus = len(self._tracker.threads)
         first, last = (min(armed), max(armed)) if armed else (0, 0)
-        if len(armed) <= vcpus or last == first:
+        if len(armed) <= vcpus or last == first or self.incomplete:
             return ""
         each = (len(armed) - vcpus) * 1e9 / (last - first) / vcpus
         rate = f"{each:,.0f}" if each >= 1000 else f"{each:.4g}"

@@ -13,14 +13,12 @@ from kvmlab.host.explain.given import Given
 from kvmlab.host.formats.sniff import PERF
 from kvmlab.host.formats.unlisted import unlisted_of
 from kvmlab.host.inference import Fact, infer
-from kvmlab.host.names import HLT_EXITS, MWAIT_EXITS, is_amd
+from kvmlab.host.names import HLT_EXITS, MWAIT_EXITS, TIMER_ROWS, is_amd
 from kvmlab.host.tracker import Tracker
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TIMER_ROWS = frozenset({"0x6e0:W", "0x838:W", "0xfee00380:W"})
-"""Rows of perf's MSR and MMIO tables that arm the timer: IA32_TSC_DEADLINE, x2APIC's initial count, and xAPIC's."""
 EOI_ROWS = frozenset({"0x80b:W", "0xfee000b0:W"})
 """Rows of these tables that are EOIs; with APICv they do not exit."""
 
