@@ -217,7 +217,8 @@ def test_a_line_cut_anywhere_is_the_same_or_refused(line: str) -> None:
     # A cut within the task's name leaves a line of text, and a task with a shorter name.
     last = GOOD.replace("8.273640", "8.273650")
     whole = read_kvm_trace(listing(line, last))
-    traces = [same_or_refused(listing(line[:i], line[i:], last), whole) for i in range(line.index("["), len(line))]
+    cuts = range(line.index("["), len(line), 2 if line is LONG else 1)
+    traces = [same_or_refused(listing(line[:i], line[i:], last), whole) for i in cuts]
     assert sum(trace is not None for trace in traces) > 10
 
 
