@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import textwrap
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import kvmlab as kl
 from kvmlab.cli import commands
 from kvmlab.cli.values import assignment, fact_lines
+from kvmlab.host.formats.sniff import READERS
 from kvmlab.scenario import files as scenario_file
 
 if TYPE_CHECKING:
@@ -34,12 +36,15 @@ examples:
 EXPLAIN_HELP = f"""\
 Answers in three sentences: what fired the timers and on which evidence, which revision of the policy fits, and what to
 look at or to record next. Then shows what was seen: of a listing of kvm and hrtimer events (tracefs, perf script,
-trace-cmd report) how each timer ended, of a table of perf kvm stat its counts.
+trace-cmd report) how each timer ended, which interrupts ended guest mode, and the longest times out of the guest; of a
+table of perf kvm stat its counts. Text may be as mail programs, terminals and grep hand it on: quoted, numbered,
+coloured, wrapped; what was taken off or passed over is said.
 
 examples:
   kvmlab explain trace.txt
   kvmlab explain trace.txt --fact pi_inject_timer=true --fact housekeeping_cpus=0-1
   kvmlab explain mail.txt --table 1
+  kvmlab explain host-and-guest.txt --file trace.dat
   kvmlab explain table.txt --host-facts host.txt
   perf script | kvmlab explain - --json
 
@@ -86,12 +91,15 @@ examples:
   kvmlab live --timer-mode periodic --json
   kvmlab live --trace trace.txt && kvmlab explain trace.txt
 """
-CONVERT_HELP = """\
-Reads perf kvm stat, a kvm trace, cyclictest, rtla or kvm-unit-tests output (which, it finds out) and writes it as CSV,
-as JSON, or, a kvm trace, as Chrome trace JSON, which the Perfetto UI opens.
+CONVERT_HELP = f"""\
+Reads a file of any of these kinds (which, it finds out) and writes it as CSV, as JSON, or, a kvm trace, as Chrome trace
+JSON, which the Perfetto UI opens:
+
+{textwrap.fill(", ".join(READERS), 110, initial_indent="  ", subsequent_indent="  ")}
 
 examples:
   kvmlab convert perf-kvm-stat.txt --to csv
+  kvmlab convert kvm_stat.log --to csv -o exits.csv
   kvmlab convert trace.txt --to chrome -o trace.json
 """
 CODES = """\
@@ -115,12 +123,14 @@ def parser() -> argparse.ArgumentParser:
     explains = command(subcommands, commands.explain, "explain", "tell what a trace or a table shows", EXPLAIN_HELP)
     add_file(explains)
     add_facts(explains)
-    add_table_and_host(explains)
+    add_which(explains)
+    add_host(explains)
     explains.add_argument("--chrome", metavar="OUT", help="write the timeline as Chrome trace JSON, too")
     what_ifs = command(subcommands, commands.what_if, "what-if", "what each policy would do on your host", WHAT_IF_HELP)
     add_file(what_ifs)
     add_facts(what_ifs)
-    add_table_and_host(what_ifs)
+    add_which(what_ifs)
+    add_host(what_ifs)
     diffs = command(subcommands, commands.diff, "diff", "compare two recordings, before and after", DIFF_HELP)
     diffs.add_argument("before", metavar="BEFORE", help="the recording of before; - is stdin")
     diffs.add_argument(
@@ -136,6 +146,7 @@ def parser() -> argparse.ArgumentParser:
         subcommands, commands.convert, "convert", "read any known file, write CSV, JSON, Chrome trace", CONVERT_HELP
     )
     add_file(converts)
+    add_which(converts)
     converts.add_argument("--to", choices=TARGETS, required=True, help="what to write")
     converts.add_argument("-o", "--output", metavar="OUT", help="the file to write; stdout without")
     return top
@@ -175,9 +186,19 @@ def add_facts(to: argparse.ArgumentParser) -> None:
     add_json(to)
 
 
-def add_table_and_host(to: argparse.ArgumentParser) -> None:
-    """Add --table and --host-facts."""
+def add_which(to: argparse.ArgumentParser) -> None:
+    """Add --table and --file, which choose in a text that has several."""
     to.add_argument("--table", type=int, metavar="N", help="which table, where there are several: 0 is the first")
+    to.add_argument(
+        "--file",
+        dest="file_of",
+        metavar="NAME",
+        help="which file's events, where a report of trace-cmd has those of several, e.g. trace.dat",
+    )
+
+
+def add_host(to: argparse.ArgumentParser) -> None:
+    """Add --host-facts."""
     to.add_argument(
         "--host-facts", metavar="FILE", help="what the host is set to: text of its kvm parameters and its command line"
     )

@@ -81,9 +81,9 @@ def what_if(args: argparse.Namespace) -> int:
 
 
 def explained(args: argparse.Namespace, path: Path, known: dict[str, Any]) -> kl.Explanation:
-    """Explain a file with what --table and --host-facts say, and with `known` facts."""
+    """Explain a file with what --table, --file and --host-facts say, and with `known` facts."""
     host = None if args.host_facts is None else kl.read_host_facts(Path(args.host_facts))
-    return kl.explain(path, table=args.table, host_facts=host, **known)
+    return kl.explain(path, table=args.table, file=args.file_of, host_facts=host, **known)
 
 
 def diff(args: argparse.Namespace) -> int:
@@ -137,11 +137,12 @@ def live(args: argparse.Namespace) -> int:
 def convert(args: argparse.Namespace) -> int:
     """Read a file of any known kind, and write it in another form."""
     with source(args.file) as path:
-        kind, table = kl.read_any(path)
+        options = {"table": args.table, "file": args.file_of}
+        kind, table = kl.read_any(path, **{name: value for name, value in options.items() if value is not None})
         if args.to == "chrome":
             if kind != "kvm trace":
                 raise ValueError(f"--to chrome: a {kind} file has no events in time; it must be a kvm trace")
-            text = chrome_text(kl.explain(path))
+            text = chrome_text(kl.explain(path, file=args.file_of))
         elif args.to == "csv":
             text = csv_text(table)
         else:

@@ -18,7 +18,7 @@ from kvmlab.scenario.files import CPU_FIELDS, cpu_list
 if TYPE_CHECKING:
     import pandas as pd
 
-OWN_OPTIONS = ("host_facts", "table")
+OWN_OPTIONS = ("host_facts", "table", "file")
 """Arguments that have an option of their own on the command line."""
 NO_NONE = ("isolated",)
 """CPU lists for which "none" is the empty list: they cannot be left open."""

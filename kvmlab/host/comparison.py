@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kvmlab.host.explain import Explanation, explain
 from kvmlab.host.explain.answer import joined
-from kvmlab.host.explain.unlisted import unlisted_of
-from kvmlab.host.names import SVM_EXITS
+from kvmlab.host.explain.sections import gap_lines, indented, records
+from kvmlab.host.formats.perf_stat import read_perf_kvm_stat
+from kvmlab.host.formats.unlisted import unlisted_of
+from kvmlab.host.names import is_amd
 from kvmlab.scenario import checks
 
 if TYPE_CHECKING:
@@ -56,6 +58,15 @@ class Side(NamedTuple):
     seconds: float
     """How long it took, times its vCPUs where they are known for both; NaN: not known."""
 
+    @property
+    def base(self) -> float:
+        """What rates are counts by: seconds, or where they are not known a hundredth of all exits."""
+        return self.total / 100 if math.isnan(self.seconds) else self.seconds
+
+    def rate(self, count: float) -> float:
+        """Return a count as a rate; NaN where there are no exits at all."""
+        return count / self.base if self.base else math.nan
+
     def samples(self, exit_name: str) -> float:
         """Return how many exits of a name there are: none where no row has it, unless rows are left out."""
         rows = self.told.exits
@@ -91,6 +102,11 @@ class RecordingComparison:
         rows = [compared(name, before, after) for name in (TOTAL, *names)]
         self.table = pd.DataFrame(rows, columns=list(Compared._fields)).set_index("exit")
         """One row per kind of exit, and one for all. Columns: those of `Compared`, rates as `per` says."""
+        self.interrupts = interrupts_of(before, after)
+        """One row per vector of the interrupts that ended guest mode; None unless both are listings that have some.
+
+        Columns: name, before, after (counts), rate_before, rate_after (as `per` says).
+        """
 
     @property
     def verdict(self) -> str:
@@ -105,14 +121,21 @@ class RecordingComparison:
         """Return the table and the sentences as text."""
         lines = [f"{self.before.name} (before), {self.after.name} (after)", self.verdict, ""]
         lines += [self._cells().to_string(), ""]
+        if self.interrupts is not None:
+            lines += ["Interrupts that ended guest mode, by vector:", self._interrupt_cells().to_string(), ""]
         for word, told in (("Before", self.before), ("After", self.after)):
-            lines += [f"{word}: {told.answer[0]} {told.answer[1]}"]
+            lines += [f"{word}: {told.answer[0]} {told.answer[1]}", *(f"  {note}" for note in told.notes)]
+            if told.gaps is not None and len(told.gaps):
+                lines += ["  Longest times out of the guest, halts left out:", *map(indented, gap_lines(told.gaps))]
         if self.cannot_be_compared:
             lines += ["Cannot be compared:", *(f"  {sentence}" for sentence in self.cannot_be_compared)]
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-serialisable dict: before, after (as `Explanation.to_dict`), per, verdict, table, cannot."""
+        """Return a JSON-serialisable dict.
+
+        Its keys: before, after (as `Explanation.to_dict`), per, verdict, table, cannot_be_compared, interrupts.
+        """
         rows = self.table.reset_index().replace([math.inf], math.nan).astype(object)
         return {
             "before": self.before.to_dict(),
@@ -121,7 +144,19 @@ class RecordingComparison:
             "verdict": self.verdict,
             "table": rows.where(rows.notna(), None).to_dict("records"),
             "cannot_be_compared": list(self.cannot_be_compared),
+            "interrupts": records(self.interrupts),
         }
+
+    def _interrupt_cells(self) -> pd.DataFrame:
+        """Return the table of interrupts for reading."""
+        rows = self.interrupts
+        assert rows is not None, "asked for only where there are some"
+        cells = {
+            "": list(rows["name"]),
+            f"before, {self.per}": [shown(value) for value in rows["rate_before"]],
+            f"after, {self.per}": [shown(value) for value in rows["rate_after"]],
+        }
+        return rows.assign(**cells)[list(cells)].rename_axis(None)
 
     def _cells(self) -> pd.DataFrame:
         """Return the table for reading."""
@@ -178,7 +213,7 @@ def compare_recordings(
     if after is None:
         if isinstance(before, Explanation):
             raise ValueError("after: None does not fit beside an Explanation; allowed: a text or file with two tables")
-        tables = tables if table is not None else (0, 1)
+        tables = tables if table is not None else both_tables(before)
         after = before
     one, other = told_of(before, tables[0]), told_of(after, tables[1])
     titles = [told.exits.index.name for told in (one, other)]
@@ -198,6 +233,15 @@ def compare_recordings(
     ]
     per = ("1/s a vCPU" if by_vcpu else "1/s") if timed else "% of exits"
     return RecordingComparison(sides[0], sides[1], per, not_comparable(sides, timed=timed, by_vcpu=by_vcpu))
+
+
+def both_tables(recording: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return the numbers of the two tables of a text that has no more; ValueError where it has."""
+    try:
+        read_perf_kvm_stat(recording, table=2)
+    except ValueError:
+        return 0, 1  # or none at all, which is said when they are read
+    raise ValueError("table: None does not fit: there are more than two tables; allowed: two of them (--table N,M)")
 
 
 def pair(name: str, value: Any) -> tuple[Any, Any]:
@@ -235,7 +279,7 @@ def not_comparable(sides: Sequence[Side], *, timed: bool, by_vcpu: bool) -> list
     for word, side in zip(("before", "after"), sides, strict=True):
         if side.told.table is not None and (sentence := unlisted_of(side.told.table).sentence):
             found.append(f"What is not listed {word}. {sentence}")
-    vendors = [bool(SVM_EXITS & set(map(str, side.told.exits.index))) for side in sides]
+    vendors = [is_amd(set(map(str, side.told.exits.index))) for side in sides]
     if vendors[0] != vendors[1]:
         found.append("Exits by name: one recording is from AMD, the other is not, and their exits have other names.")
     kinds = {side.told.kind for side in sides}
@@ -248,8 +292,8 @@ def compared(name: str, before: Side, after: Side) -> Compared:
     """Return one kind of exit in both recordings; `TOTAL`: all of them."""
     total = name == TOTAL
     counts = [float(side.total) if total else side.samples(name) for side in (before, after)]
-    bases = [side.seconds if not math.isnan(side.seconds) else side.total / 100 for side in (before, after)]
-    rates = [count / base if base else math.nan for count, base in zip(counts, bases, strict=True)]
+    bases = [side.base for side in (before, after)]
+    rates = [side.rate(count) for side, count in zip((before, after), counts, strict=True)]
     shares = math.isnan(before.seconds)
     ratio, low, high = ratio_of(counts, bases, (before.total, after.total) if shares else None)
     (us_before, error_before), (us_after, error_after) = (
@@ -265,6 +309,24 @@ def compared(name: str, before: Side, after: Side) -> Compared:
     return Compared(
         name, counts[0], counts[1], rates[0], rates[1], ratio, low, high, differs, us_before, us_after, bool(apart)
     )
+
+
+def interrupts_of(before: Side, after: Side) -> pd.DataFrame | None:
+    """Return how often each vector ended guest mode in both; None unless both are listings, and one has some."""
+    import pandas as pd
+
+    both = [side.told.interrupts for side in (before, after)]
+    one, other = both
+    if one is None or other is None or not len(one) + len(other):
+        return None
+    rows = []
+    for vector in dict.fromkeys([*one.index, *other.index]):
+        counts = [int(table["exits"].get(vector, 0)) for table in (one, other)]
+        rates = [side.rate(count) for side, count in zip((before, after), counts, strict=True)]
+        [name] = {str(table["name"][vector]) for table in (one, other) if vector in table.index}
+        rows.append((name, *counts, *rates))
+    columns = ["name", "before", "after", "rate_before", "rate_after"]
+    return pd.DataFrame(rows, columns=columns, index=pd.Index(dict.fromkeys([*one.index, *other.index]), name="vector"))
 
 
 def ratio_of(

@@ -114,6 +114,18 @@ class GapFinder:
         else:
             heapq.heappushpop(self.longest, found)
 
+    def table(self) -> pd.DataFrame:
+        """Return the table of `longest_gaps`."""
+        import pandas as pd
+
+        rows = [
+            (gap.ns / 1e3, *gap[2:6], gap.exit_ns / 1e9, gap.entry_ns / 1e9, gap.meanwhile)
+            for gap in sorted(self.longest, reverse=True)
+        ]
+        frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"gap_us": float, "vcpu": "Int64", "exit_s": float})
+        frame.attrs.update(gaps=self.ended, open=len(self.open))
+        return frame
+
 
 def switched_to(event: Event) -> tuple[str, int | None]:
     """Return name and number of the thread that sched_switch switches to; "" and None where it is not shown."""
@@ -147,16 +159,8 @@ def longest_gaps(
 
     Example: `kl.longest_gaps("trace.txt", 3)[["gap_us", "reason", "meanwhile"]]`
     """
-    import pandas as pd
-
     finder = GapFinder(checks.whole("count", count, 1, 100_000), halts)
     with events_of(recording) as events:
         for event in events:
             finder.take(event)
-    rows = [
-        (gap.ns / 1e3, gap.vcpu, gap.thread, gap.cpu, gap.reason, gap.exit_ns / 1e9, gap.entry_ns / 1e9, gap.meanwhile)
-        for gap in sorted(finder.longest, reverse=True)
-    ]
-    frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"gap_us": float, "vcpu": "Int64", "exit_s": float})
-    frame.attrs.update(gaps=finder.ended, open=len(finder.open))
-    return frame
+    return finder.table()

@@ -19,8 +19,8 @@ SENT_NS = 1_000_000
 """An interrupt of another CPU arrives well within this."""
 MOST_NAMES = 1000
 """Different handlers and senders of one vector that are counted."""
-NOT_SHOWN = -1
-"""Stands for the vector where the listing does not show it."""
+NOT_SHOWN, NO_VECTOR = -1, "not shown"
+"""Stand for the vector where the listing does not show it, in counts and in tables."""
 
 
 @dataclass
@@ -109,6 +109,17 @@ class InterruptCounter:
             found.senders += counted.senders
         return self.known
 
+    def table(self) -> pd.DataFrame:
+        """Return the table of `exit_interrupts`."""
+        import pandas as pd
+
+        found = sorted(self.result().items(), key=lambda item: (-item[1].exits, item[0]))
+        total = sum(each.exits for _, each in found)
+        rows = [(each.exits, 100 * each.exits / total, *use_of(vector), *most_common(each)) for vector, each in found]
+        columns = ["exits", "share%", "name", "sender", "handler", "sent_by"]
+        names = [NO_VECTOR if vector == NOT_SHOWN else f"{vector:#x}" for vector, _ in found]
+        return pd.DataFrame(rows, columns=columns, index=pd.Index(names, name="vector", dtype=object))
+
 
 def exit_interrupts(recording: str | os.PathLike[str] | pd.DataFrame) -> pd.DataFrame:
     """List the interrupts that ended guest mode: one row per vector, the most frequent first.
@@ -131,24 +142,17 @@ def exit_interrupts(recording: str | os.PathLike[str] | pd.DataFrame) -> pd.Data
 
     Example: `kl.exit_interrupts("trace.txt")[["exits", "name"]]`
     """
-    import pandas as pd
-
     counter = InterruptCounter()
     with events_of(recording) as events:
         for event in events:
             counter.take(event)
-    found = sorted(counter.result().items(), key=lambda item: (-item[1].exits, item[0]))
-    total = sum(each.exits for _, each in found)
-    rows = [(each.exits, 100 * each.exits / total, *use_of(vector), *most_common(each)) for vector, each in found]
-    columns = ["exits", "share%", "name", "sender", "handler", "sent_by"]
-    names = ["not shown" if vector == NOT_SHOWN else f"{vector:#x}" for vector, _ in found]
-    return pd.DataFrame(rows, columns=columns, index=pd.Index(names, name="vector", dtype=object))
+    return counter.table()
 
 
 def use_of(vector: int) -> tuple[str, str]:
     """Return a vector's name and who sends it."""
     if vector == NOT_SHOWN:
-        return "", "not shown"
+        return "", NO_VECTOR
     return SYSTEM_VECTORS.get(vector, ("", DEVICE))
 
 

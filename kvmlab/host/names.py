@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 TSC_DEADLINE, TMICT, LVTT, EOI = 0x6E0, 0x838, 0x832, 0x80B
 """MSRs of the LAPIC: IA32_TSC_DEADLINE; x2APIC's initial count, LVT timer, EOI (SDM vol. 3, table 11-6)."""
+TIMER_ROWS = frozenset({"0x6e0:W", "0x838:W", "0xfee00380:W"})
+"""Rows of perf's MSR and MMIO tables that arm the timer: IA32_TSC_DEADLINE, x2APIC's initial count, and xAPIC's."""
 HLT_EXITS = frozenset({"HLT", "hlt", "EXIT_HLT", "idle-halt"})
 MWAIT_EXITS = frozenset({"MWAIT_INSTRUCTION", "MWAIT", "mwait", "EXIT_MWAIT"})
 WRITE_EXITS = frozenset({"MSR_WRITE", "APIC_WRITE", "APIC_ACCESS", "EPT_MISCONFIG", "msr", "EXIT_MSR", "MSR_WRITE_IMM"})
@@ -32,5 +36,13 @@ SVM_EXITS = frozenset(
         *(f"EXIT_{way}_{register}{n}" for way in ("READ", "WRITE") for register in ("CR", "DR") for n in range(9)),
     ]
 )
-"""Exits that only AMD's SVM has under these names: those of the kernel (arch/x86/include/uapi/asm/svm.h of v7.1), and
+"""Exits that AMD's SVM has under these names: those of the kernel (arch/x86/include/uapi/asm/svm.h of v7.1), and
 those of libtraceevent's kvm plugin (plugins/plugin_kvm.c), which trace-cmd and perf script print instead."""
+PVM_EXITS = frozenset({"SYSCALL", "HYPERCALL", "ERETU", "ERETS", "INT80"})
+"""Exits that only PVM has under these names (virt-pvm/linux, arch/x86/kvm/pvm/pvm.h, PVM_EXIT_REASONS)."""
+
+
+def is_amd(exits: Collection[str]) -> bool:
+    """Return True if exits have names that only AMD's SVM has; PVM has those of exceptions ("PF excp"), too."""
+    found = SVM_EXITS.intersection(exits)
+    return bool(found) and not (PVM_EXITS.intersection(exits) and all(name.endswith(" excp") for name in found))

@@ -5,14 +5,55 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from kvmlab.host.explain import frame_events
+from kvmlab.host.formats.between import GAPS
 from kvmlab.host.formats.events import Event, Listing
 from kvmlab.host.formats.lines import open_source
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+class Recorded(Protocol):
+    """Events in order, and what is to be known of them once they have been read: a `Listing`, or `FrameEvents`."""
+
+    @property
+    def lost_events(self) -> int:
+        """How many were overrun."""
+
+    @property
+    def left_out(self) -> int:
+        """In how many places some were left out."""
+
+    def __iter__(self) -> Iterator[Event]:
+        """Yield the events."""
+
+    def notes(self) -> list[str]:
+        """Return what was taken off and passed over, in sentences."""
+
+
+class FrameEvents:
+    """The events of a table of `read_kvm_trace`."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        missing = [name for name in Event._fields if name not in getattr(frame, "columns", ())]
+        if missing:
+            raise ValueError(
+                f"trace: {type(frame).__name__} without {', '.join(missing)} does not fit; allowed: text, a path, or a "
+                "table of read_kvm_trace or read_perf_kvm_stat"
+            )
+        self.frame = frame
+        self.lost_events = int(frame.attrs.get("lost_events") or 0)
+        self.left_out = int(frame.attrs.get("passed_over", {}).get(GAPS, 0))
+
+    def __iter__(self) -> Iterator[Event]:
+        for row in self.frame[list(Event._fields)].astype(object).itertuples(index=False, name=None):
+            yield Event._make(None if value is not value or str(value) == "<NA>" else value for value in row)
+
+    def notes(self) -> list[str]:
+        """Return what `read_kvm_trace` took off and passed over."""
+        return list(self.frame.attrs.get("notes", ()))
 
 
 @contextmanager
@@ -22,7 +63,7 @@ def events_of(recording: str | os.PathLike[str] | pd.DataFrame) -> Iterator[Iter
         with closing(open_source(recording)) as source:
             yield iter(Listing(source))
     else:
-        yield frame_events(recording)
+        yield iter(FrameEvents(recording))
 
 
 def shown_fields(event: Event) -> str | None:

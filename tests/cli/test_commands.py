@@ -16,6 +16,7 @@ import kvmlab as kl
 from kvmlab import data
 from kvmlab.cli.values import plain
 from kvmlab.host import live
+from kvmlab.host.formats.sniff import READERS
 from kvmlab.scenario.files import presets
 
 NOT_HERE = live.available()
@@ -264,3 +265,64 @@ def test_an_interrupt_is_130(run, monkeypatch):
 
     monkeypatch.setattr(kl, "compare", interrupted)
     assert run("compare") == (130, "", "")
+
+
+# --- a choice in a file that has several ------------------------------------------------------------------------------
+
+
+def test_two_tables_are_named_with_the_option_that_chooses(run, tmp_path):
+    (tmp_path / "mail.txt").write_text(TABLE.read_text() * 2)
+    for command in (("explain",), ("what-if",), ("convert", "--to", "csv")):
+        code, out, err = run(*command, tmp_path / "mail.txt")
+        assert (code, out) == (2, "")
+        assert "found 2 tables" in err
+        assert "--table" in err
+    assert (
+        run("convert", "--to", "csv", "--table", 1, tmp_path / "mail.txt")[1] == run("convert", "--to", "csv", TABLE)[1]
+    )
+    code, _, err = run("convert", "--to", "csv", "--table", 1, TRACE)
+    assert code == 2
+    assert "table: 1 does not fit the output of kvm trace" in err
+
+
+def test_a_file_of_a_report_is_chosen(run, tmp_path):
+    """trace-cmd report -i host.dat -i l1.dat: a guest that runs guests of its own has exits, too."""
+    events = [line for line in TRACE.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    merged = [f"{name}: {line}" for line in events for name in ("host.dat", "l1.dat")]
+    (tmp_path / "both.txt").write_text("\n".join(merged) + "\n")
+    code, _, err = run("explain", tmp_path / "both.txt")
+    assert code == 2
+    assert "--file" in err
+    assert "'host.dat', 'l1.dat'" in err
+    told = json.loads(run("explain", tmp_path / "both.txt", "--file", "l1.dat", "--json")[1])
+    assert told["outcomes"] == json.loads(run("explain", TRACE, "--json")[1])["outcomes"]
+    assert told["notes"] == [f"Passed over: events of host.dat ({len(events)})."]
+    code, out, _ = run("convert", tmp_path / "both.txt", "--file", "host.dat", "--to", "csv")
+    assert (code, out.count("\n")) == (0, len(events) + 1)
+    assert run("explain", TABLE, "--file", "host.dat")[0] == 2
+
+
+def test_help_lists_what_is_read(run):
+    _, out, _ = run("convert", "--help")
+    words = " ".join(out.split())
+    assert all(kind in words for kind in READERS)
+
+
+def test_another_kind_of_file_is_sent_to_convert(run, tmp_path):
+    (tmp_path / "screen.txt").write_text(
+        "> T: 0 ( 88) P:95 I:1000 C:   900 Min:      3 Act:    5 Avg:    6 Max:      44\n"
+    )
+    code, _, err = run("explain", tmp_path / "screen.txt")
+    assert code == 2
+    assert "`kvmlab convert` read cyclictest" in err
+    assert run("convert", tmp_path / "screen.txt", "--to", "csv")[0] == 0
+
+
+def test_explain_and_diff_show_interrupts_and_gaps(run):
+    no_apicv = data.path("recorded", "perf-script.no-apicv.txt")
+    _, out, _ = run("explain", no_apicv)
+    assert "8 0xfd RESCHEDULE_VECTOR" in out
+    assert "Longest times out of the guest" in out
+    _, out, _ = run("diff", no_apicv, TRACE)
+    assert "0xfd" in out
+    assert out.count("Longest times out of the guest") == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import kvmlab as kl
-from kvmlab.host.explain.unlisted import handled_s, unlisted_of
+from kvmlab.host.formats.unlisted import handled_s, unlisted_of
 from tests.host.made_up import IPIS, READS, WAITS, table
 from tests.host.recorded import REPORTS, TRACES
 from tests.places import RECORDED
@@ -169,13 +169,15 @@ def test_where_the_writes_are_listed_nothing_is_assumed_of_them():
     ("names", "word"),
     [
         (("msr", "interrupt", "hlt"), "AMD"),
+        (("EXIT_MSR", "EXIT_INTR", "EXIT_EXCP_PF"), "AMD"),
+        (("UD excp", "interrupt", "npf"), "AMD"),
         (("WFx", "DABT_LOW", "SYS64"), "arm64"),
         (("HYPERCALL", "SYSCALL", "PF excp"), "PVM"),
     ],
 )
 def test_a_machine_of_another_kind_is_named(names, word):
     told = kl.explain(table(dict.fromkeys(names, (500, 2.0))))
-    [note] = told.notes
+    [note] = told.notes  # and none that says that it is another one, too
     assert word in note
     assert note in told.summary()
 

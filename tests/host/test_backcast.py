@@ -89,6 +89,48 @@ def test_what_a_table_leaves_out_makes_every_number_doubtful():
     assert w.measured.timers.low == 1
 
 
+def test_a_row_that_is_not_there_was_not_recorded():
+    """Of an incomplete table nothing says that it had no halts, and no exits of the preemption timer."""
+    w = what_if(
+        table(WORKS, listed=("MSR_WRITE", "EXTERNAL_INTERRUPT")), seconds=10, replications=1, revisions=["rev3"]
+    )
+    assert set(w.backcast["quantity"]) == {"exits", "MSR_WRITE", "EXTERNAL_INTERRUPT"}
+    [row] = w.backcast.loc[w.backcast["quantity"] == "exits", "recorded"]
+    assert row == pytest.approx(sum(count for count, _ in WORKS.values()) / 10)
+    assert not any("0 halts" in sentence for sentence in w.known)
+    whole = what_if(table({"MSR_WRITE": (900, 1.0), "CPUID": (9, 1.0)}), seconds=1, replications=1, revisions=["rev3"])
+    assert any("0 halts" in sentence for sentence in whole.known)
+    assert whole.backcast.set_index("quantity").loc["HLT", "recorded"] == 0
+    # One row of exits is no table of registers: who knows what the writes are.
+    one = what_if(table(WORKS, listed=("MSR_WRITE",)), seconds=10, replications=1, revisions=["rev3"])
+    assert any(sentence.startswith("At most 24000 timers") for sentence in one.known)
+
+
+def test_rows_without_which_the_time_is_missing_make_it_doubtful():
+    """Three halts of nine seconds each were left out: hardly any sample, nearly all of the time."""
+    rows = {"MSR_WRITE": (80_000, 1.1), "EXTERNAL_INTERRUPT": (2000, 1.0), "HLT": (3, 9e6)}
+    text = table(rows, listed=("MSR_WRITE", "EXTERNAL_INTERRUPT")).partition("\nTotal")[0]
+    assert "99.7 % of the time are not listed" in kl.explain(text).summary()
+    assert kl.explain(text).policy.observations == ()
+    assert len(what_if(text, seconds=90, replications=1, revisions=["rev3"]).doubtful) == 12
+
+
+@pytest.mark.parametrize("title", ["MSR Access", "MMIO Access"])
+def test_a_table_of_registers_is_reproduced_with_its_eois(title):
+    arm, eoi, icr = (
+        ("0x6e0:W", "0x80b:W", "0x830:W")
+        if title == "MSR Access"
+        else (*("0xfee00380:W", "0xfee000b0:W", "0xfee00300:W"),)
+    )
+    text = table({arm: (58_000, 1.1), eoi: (60_000, 0.9), icr: (2000, 2.0), "0xfeb00010:R": (70, 1.0)}, title=title)
+    w = what_if(text, seconds=58, replications=1, revisions=["rev3"])
+    [row] = w.backcast.itertuples()
+    assert row.within
+    assert row.recorded == pytest.approx(120_000 / 58)
+    assert row.reproduced == pytest.approx(row.recorded, rel=0.05)
+    assert "which writes arm the timer, not what fires it" in kl.explain(text).answer[0]
+
+
 def test_an_assumption_that_the_recording_contradicts_is_said_first():
     hrtimers = table({"MSR_WRITE": (9000, 1.0), "EXTERNAL_INTERRUPT": (300, 1.0)})
     w = what_if(hrtimers, seconds=9, hv_timer=True, replications=1)

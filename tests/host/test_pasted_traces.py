@@ -92,7 +92,7 @@ def test_a_file_can_be_asked_for() -> None:
 
 def test_files_that_cannot_be_told_apart_are_never_mixed() -> None:
     two = [line.replace("trace.dat", "other.dat") for line in HOST]
-    with pytest.raises(ValueError, match=r"events of several files; expected one of file='trace.dat', 'other.dat'"):
+    with pytest.raises(ValueError, match=r"exits of guests in 2 files; .* file=.*'trace.dat', 'other.dat'"):
         read_kvm_trace(listing(HOST[0], two[0], HOST[1], two[1]))
     with pytest.raises(ValueError, match="events of several files"):
         read_kvm_trace(listing(GUEST[0], GUEST[1].replace("trace-web", "trace-db")))
@@ -217,7 +217,8 @@ def test_a_line_cut_anywhere_is_the_same_or_refused(line: str) -> None:
     # A cut within the task's name leaves a line of text, and a task with a shorter name.
     last = GOOD.replace("8.273640", "8.273650")
     whole = read_kvm_trace(listing(line, last))
-    traces = [same_or_refused(listing(line[:i], line[i:], last), whole) for i in range(line.index("["), len(line))]
+    cuts = range(line.index("["), len(line), 2 if line is LONG else 1)
+    traces = [same_or_refused(listing(line[:i], line[i:], last), whole) for i in cuts]
     assert sum(trace is not None for trace in traces) > 10
 
 

@@ -53,6 +53,7 @@ def test_a_recorded_report_is_read_to_the_digit(report: pd.DataFrame) -> None:
         "total_time_us": 9366.05,
         "lost_events": 0,
         "title": "Analyze events for all VMs, all VCPUs:",
+        "dots": False,
         "notes": [],
     }
 
@@ -196,7 +197,7 @@ def test_tables_of_a_commit_message() -> None:
     before, after = (read_perf_kvm_stat(COMMIT, table=which) for which in (0, 1))
     assert row_of(before, "EXTERNAL_INTERRUPT").tolist() == [42916, 49.43, 39.30, 0.47, 106.09, 0.71, 1.09]
     assert row_of(after, "EXTERNAL_INTERRUPT").tolist() == [6871, 9.29, 2.96, 0.44, 57.88, 0.72, 4.02]
-    assert {value for key, value in before.attrs.items() if key != "notes"} == {None}
+    assert {value for key, value in before.attrs.items() if key not in ("notes", "dots")} == {None}
 
 
 def test_several_tables_are_refused_unless_one_is_picked() -> None:
@@ -281,10 +282,14 @@ def test_rows_that_are_left_out_are_said() -> None:
     totals = "\nTotal Samples:4012, Total events handled time:12215.00us.\n"
     for dots in ("[..]\n", ""):
         table = read_perf_kvm_stat(f"{HEADER}\n{ROW}\n{dots}{totals}")
-        assert table.attrs["notes"] == ["Rows with 3,009 of 4,012 samples and 64.7 % of the time are not listed."]
-    assert read_perf_kvm_stat(f"{HEADER}\n{ROW}\n[snip]\n").attrs["notes"] == [
-        "Dots stand between its rows: some were left out."
-    ]
+        [note] = table.attrs["notes"]
+        assert "rows with 3,009 of 4,012 samples and 64.7 % of the time are not listed" in note
+    whole = ROW.replace("49.88%", "100.00%").replace("35.31%", "100.00%")
+    [note] = read_perf_kvm_stat(f"{HEADER}\n{whole}\n[snip]\n").attrs["notes"]
+    assert "dots stand between its rows" in note
+    # Dots below a table whose rows add up to its total stand for other text.
+    total = "Total Samples:1003, Total events handled time:4312.90us.\n"
+    assert read_perf_kvm_stat(f"{HEADER}\n{whole}\n[snip]\n{total}[...]\n").attrs["notes"] == []
 
 
 def test_names_may_hold_blanks_and_brackets() -> None:

@@ -35,7 +35,7 @@ def texts(lines: list[str]) -> st.SearchStrategy[str]:
 
 
 @pytest.mark.parametrize("source", SOURCES)
-@few(60)
+@few(30)
 @given(data=st.data(), twin=st.sampled_from([*TWINS.values(), *WRAPPED.values()]))
 def test_a_twin_is_never_another_table(source: str, data: st.DataObject, twin: Twin) -> None:
     text = data.draw(texts(SOURCES[source].splitlines()))

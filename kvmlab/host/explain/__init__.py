@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -17,9 +17,12 @@ from kvmlab.host.formats.events import Event, Listing
 from kvmlab.host.formats.lines import open_source
 from kvmlab.host.formats.perf_stat import read_perf_kvm_stat
 from kvmlab.host.formats.sniff import PERF, TRACE, sniff
+from kvmlab.host.gaps import GapFinder
 from kvmlab.host.host_facts import HostFacts, read_host_facts
 from kvmlab.host.inference import infer
+from kvmlab.host.interrupts import InterruptCounter
 from kvmlab.host.outcome import Outcome, is_disarm, outcome_of
+from kvmlab.host.recording_events import FrameEvents, Recorded
 from kvmlab.host.threads import Thread
 from kvmlab.host.timers import Timer
 from kvmlab.host.tracker import Tracker
@@ -34,6 +37,8 @@ MAX_TIMERS = 100_000
 """Timers whose stories are kept; those after them are counted only."""
 MAX_SPANS = 20_000
 """Spans of a timeline that are kept."""
+GAPS_KEPT = 10
+"""The longest times out of the guest that are kept."""
 MAX_KINDS = 10_000
 """Kinds of events in one listing; a kernel has some two thousand."""
 CALIBRATION_NS = 1_000_000
@@ -52,6 +57,7 @@ def explain(
     tsc_ghz: float | None = None,
     host_facts: HostFacts | str | os.PathLike[str] | None = None,
     table: int | None = None,
+    file: str | None = None,
     max_timers: int = MAX_TIMERS,
 ) -> Explanation:
     """Explain a listing of kvm and hrtimer events, or a table of perf kvm stat.
@@ -60,6 +66,8 @@ def explain(
 
     - `trace`: text, a path, or what `read_kvm_trace` or `read_perf_kvm_stat` returned.
     - `table`: which one, where a text has several tables: counted from 0, and -1 is the last.
+    - `file`: which one, where a listing is of several files (`trace-cmd report -i trace.dat -i trace-vm1.dat`), as it
+      stands before each event, without the colon.
     - `max_timers`: stories are kept of the first `max_timers` timers; the others are counted.
 
     The rest is what you know of the host; leave it None where you do not know:
@@ -72,7 +80,8 @@ def explain(
     - `tsc_ghz`: the guest's TSC frequency, in GHz.
     - `host_facts`: what `read_host_facts` reads, as text or a path: the module parameters and the command line.
 
-    Returns an `Explanation`: `.policy`, `.timers`, `.stories`, `.timeline`, `.exits`, `.answer`, `.summary()`.
+    Returns an `Explanation`: `.policy`, `.timers`, `.stories`, `.timeline`, `.exits`, `.interrupts`, `.gaps`,
+    `.answer`, `.summary()`.
 
     Raises ValueError as the readers do, for a text of another kind, for an argument that is invalid, and for a fact
     that the recording contradicts. Raises FileNotFoundError for a Path that does not exist.
@@ -92,17 +101,21 @@ def explain(
     if not isinstance(trace, str | os.PathLike):
         if "Samples" in getattr(trace, "columns", ()):
             return explain_table(trace, "the table", given)
-        lost = int(getattr(trace, "attrs", {}).get("lost_events") or 0)
-        return explain_events(frame_events(trace), "the trace", given, max_timers, lost)
+        return explain_events(FrameEvents(trace), "the trace", given, max_timers)
     kind = sniff(trace)
     if kind == PERF:
+        if file is not None:
+            raise ValueError(f"file: {file!r} does not fit: {name_of(trace)} is a table; allowed: only for kvm traces")
         return explain_table(read_perf_kvm_stat(trace, table=table), name_of(trace), given)
     if kind != TRACE:
-        raise ValueError(f"{name_of(trace)}: found the output of {kind}; expected a kvm trace or a perf kvm stat table")
+        raise ValueError(
+            f"{name_of(trace)}: found the output of {kind}; expected a kvm trace or a perf kvm stat table "
+            f"(kl.read_any and `kvmlab convert` read {kind})"
+        )
     if table is not None:
         raise ValueError(f"table: {table} does not fit: {name_of(trace)} is a kvm trace; allowed: only for tables")
     with closing(open_source(trace)) as source:
-        return explain_events(Listing(source), name_of(trace), given, max_timers)
+        return explain_events(Listing(source, file), name_of(trace), given, max_timers)
 
 
 def name_of(text_or_path: str | os.PathLike[str]) -> str:
@@ -111,40 +124,23 @@ def name_of(text_or_path: str | os.PathLike[str]) -> str:
     return os.path.basename(os.fspath(text_or_path)) if is_path else "the text"
 
 
-def frame_events(frame: pd.DataFrame) -> Iterator[Event]:
-    """Yield the events of a table of `read_kvm_trace`; raise ValueError for anything else."""
-    missing = [name for name in Event._fields if name not in getattr(frame, "columns", ())]
-    if missing:
-        raise ValueError(
-            f"trace: {type(frame).__name__} without {', '.join(missing)} is not allowed; it must be text, a path, or a "
-            "table of read_kvm_trace or read_perf_kvm_stat"
-        )
-    for row in frame[list(Event._fields)].astype(object).itertuples(index=False, name=None):
-        yield Event._make(None if value is not value or str(value) == "<NA>" else value for value in row)
-
-
-def explain_events(
-    events: Iterable[Event], name: str, given: Given, max_timers: int, lost_events: int = 0
-) -> Explanation:
-    """Follow every timer through the events, and infer what they show.
-
-    `lost_events`: how many were overrun, where the events do not say it themselves, as a `Listing` does.
-    """
+def explain_events(events: Recorded, name: str, given: Given, max_timers: int) -> Explanation:
+    """Follow every timer through the events, and infer what they show."""
+    interrupts, gaps = InterruptCounter(), GapFinder(GAPS_KEPT, halts=False)
     tracker = Tracker(MAX_SPANS)
     evidence = Evidence(tracker)
     kept: list[Timer] = []
     outcomes: Counter[Outcome] = Counter()
     events_seen: Counter[str] = Counter()
     armed = 0
-    for timer in tracker.follow(counted(events, events_seen)):
+    for timer in tracker.follow(watched(events, events_seen, [interrupts.take, gaps.take])):
         evidence.take(timer)
         outcomes[outcome_of(timer)] += 1
         armed += timer.arm_exit is not None and not is_disarm(timer)
         if len(kept) < max_timers:
             kept.append(timer)
     kept.sort(key=lambda timer: timer.armed_ns)
-    lost = getattr(events, "lost_events", lost_events)
-    observations, assumed = evidence.observations(whole=not lost)
+    observations, assumed = evidence.observations(whole=not events.lost_events and not events.left_out)
     seen = evidence.facts()
     inference = infer(observations, [*given.facts(observations, seen), *seen], evidence.excluded(), assumed)
     threads = tracker.threads.values()
@@ -159,15 +155,25 @@ def explain_events(
         outcomes=outcomes,
         armed=armed,
         events=frozenset(events_seen),
-        lost_events=lost,
-        notes=other_machines({reason for thread in threads for reason in thread.exits}, events_seen),
+        lost_events=events.lost_events,
+        left_out=events.left_out,
+        notes=[
+            *events.notes(),
+            *other_machines({reason for thread in threads for reason in thread.exits}, events_seen),
+        ],
+        interrupts=interrupts.table(),
+        gaps=gaps.table(),
         host=given.host,
     )
 
 
-def counted(events: Iterable[Event], names: Counter[str]) -> Iterator[Event]:
-    """Yield the events, and count them by name; ValueError for more kinds than a kernel has."""
+def watched(
+    events: Iterable[Event], names: Counter[str], watchers: Sequence[Callable[[Event], None]]
+) -> Iterator[Event]:
+    """Yield the events, count them by name, and show them to others; ValueError for more kinds than a kernel has."""
     for event in events:
+        for take in watchers:
+            take(event)
         names[event.event] += 1
         if len(names) > MAX_KINDS:
             raise ValueError(f"{event.event}: more than {MAX_KINDS} kinds of events; expected the trace of one host")

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from kvmlab.host.explain.elsewhere import has_no_lapic_timer
-from kvmlab.host.explain.unlisted import unlisted_of
+from kvmlab.host.formats.unlisted import unlisted_of
 from kvmlab.host.inference import VM_FACTS
-from kvmlab.host.names import HLT_EXITS, MWAIT_EXITS
+from kvmlab.host.names import HLT_EXITS, MWAIT_EXITS, TIMER_ROWS
 from kvmlab.host.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ def why_not(e: Explanation) -> str:
         return "the guest halts, and a timer that wakes it costs no exit of its own, whoever fires it"
     if "APIC_WRITE" in names:
         return "which of the APIC_WRITE exits arm the timer is not in it"
+    if names & TIMER_ROWS:
+        return "the table shows which writes arm the timer, not what fires it"
     if e.table is None and e.counts:
         return "the listing has no events that show who fires them"
     return "it has too few exits that arm a timer"

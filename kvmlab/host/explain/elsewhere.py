@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from kvmlab.host.names import SVM_EXITS
+from kvmlab.host.names import PVM_EXITS, is_amd
 
 AMD = "Exits have AMD's names: AMD has no preemption timer, so hrtimers fire all timers; APICv stands for AVIC here."
 ARM64 = (
@@ -24,8 +24,6 @@ ARM64_EXITS = frozenset({
     "WFx", "DABT_LOW", "IABT_LOW", "HVC64", "SMC64", "SYS64", "CP15_32", "CP15_64", "FP_ASIMD", "EL1_SERROR",
 })  # fmt: skip
 """Exits that only arm64 has under these names (arch/arm64/include/asm/kvm_arm.h, kvm_arm_exception_class)."""
-PVM_EXITS = frozenset({"SYSCALL", "HYPERCALL", "ERETU", "ERETS", "INT80"})
-"""Exits that only PVM has under these names (virt-pvm/linux, arch/x86/kvm/pvm/pvm.h, PVM_EXIT_REASONS)."""
 STIMER_EVENTS = "kvm_hv_stimer_"
 """How the trace events of stimers begin (arch/x86/kvm/trace.h)."""
 STIMER_MSRS = frozenset(f"0x{msr:x}:W" for msr in range(0x4000_00B0, 0x4000_00B8))
@@ -36,9 +34,9 @@ def other_machines(rows: Collection[str], events: Collection[str] = ()) -> list[
     """Return the sentences that apply. `rows`: names of exits, or rows of another table; `events`: trace events."""
     names = set(rows)
     found = [
-        (AMD, names & SVM_EXITS),
+        (AMD, is_amd(names)),
         (ARM64, names & ARM64_EXITS),
-        (PVM, names & PVM_EXITS or any(name.endswith(" excp") for name in names)),
+        (PVM, names & PVM_EXITS),
         (STIMER, names & STIMER_MSRS or any(event.startswith(STIMER_EVENTS) for event in events)),
     ]
     return [sentence for sentence, shown in found if shown]

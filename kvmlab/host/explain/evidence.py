@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from kvmlab.host.explain.counts import count_observations
 from kvmlab.host.inference import HOUSEKEEPING, Fact, Observation
-from kvmlab.host.names import EOI, HLT_EXITS, MWAIT_EXITS, SVM_EXITS, TMICT, TSC_DEADLINE
+from kvmlab.host.names import EOI, HLT_EXITS, MWAIT_EXITS, TMICT, TSC_DEADLINE, is_amd
 from kvmlab.host.outcome import is_disarm
 from kvmlab.host.threads import Thread
 from kvmlab.host.timers import Timer
@@ -84,7 +84,7 @@ class Evidence:
         """Return the facts that the recording shows."""
         facts = []
         threads = self.tracker.threads.values()
-        if any(thread.exits.keys() & SVM_EXITS for thread in threads):
+        if any(is_amd(thread.exits) for thread in threads):
             facts.append(NO_HV_TIMER)
         for thread in threads:
             facts += thread_facts(thread, thread.name(threads))

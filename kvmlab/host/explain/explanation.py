@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from kvmlab.engine.layout import TABLES
 from kvmlab.host.explain.answer import three_sentences
+from kvmlab.host.explain.sections import records, sections
 from kvmlab.host.explain.stories import story_of
-from kvmlab.host.explain.unlisted import unlisted_of
 from kvmlab.host.formats.sniff import PERF
+from kvmlab.host.formats.unlisted import unlisted_of
 from kvmlab.host.host_facts import HostFacts
 from kvmlab.host.inference import PolicyInference
-from kvmlab.host.outcome import Outcome, backend_of, delivery_of, fate, fires_on, latency_ns
+from kvmlab.host.outcome import Outcome, backend_of, delivery_of, fate, fires_on, is_disarm, latency_ns
 from kvmlab.host.threads import Thread
 from kvmlab.host.timers import Timer
 from kvmlab.host.tracker import Tracker
 from kvmlab.results.exit_table import perf_table
-from kvmlab.results.story import Story
+from kvmlab.results.story import NOT_VISIBLE, Story
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,8 +54,11 @@ class Explanation:
         armed: int = 0,
         events: frozenset[str] = frozenset(),
         lost_events: int = 0,
+        left_out: int = 0,
         notes: Sequence[str] = (),
         host: HostFacts | None = None,
+        interrupts: pd.DataFrame | None = None,
+        gaps: pd.DataFrame | None = None,
     ) -> None:
         self.name = name
         """What was explained: a file's name, or "the text"."""
@@ -74,8 +78,14 @@ class Explanation:
         """What was said of the host's settings, as text; None: nothing."""
         self.lost_events = lost_events
         """How many events the listing says were overrun."""
+        self.left_out = left_out
+        """In how many places of the listing lines were left out."""
         self.tsc_ghz = tsc_ghz or {}
         """The guest's TSC frequency in GHz by vCPU thread: given, or worked out from the recording."""
+        self.interrupts = interrupts
+        """The interrupts that ended guest mode, as `kvmlab.exit_interrupts` lists them; None for a table."""
+        self.gaps = gaps
+        """The longest times out of the guest, as `kvmlab.longest_gaps` lists them; None for a table."""
         self.timers_kept = timers
         """What the tracker found of each timer, in the order of arming; of very many the first."""
         self._tracker = tracker
@@ -143,6 +153,11 @@ class Explanation:
         return self.table if self.table is not None else exit_table(self._tracker.threads.values())
 
     @property
+    def incomplete(self) -> bool:
+        """Events of the listing are missing: they were overrun, or lines were left out."""
+        return bool(self.lost_events or self.left_out)
+
+    @property
     def seconds(self) -> float | None:
         """How long the recording is; None for a table, which does not contain that."""
         return None if self.table is not None else self._tracker.length_ns / 1e9
@@ -167,14 +182,13 @@ class Explanation:
     def summary(self) -> str:
         """Return the answer in three sentences, then what was seen, in a few lines."""
         seen = [self._headline(), *self.notes, *(f"  {line}" for line in self._outcome_lines())]
-        return "\n".join([*self.answer, "", *seen, "", str(self.policy)])
+        return "\n".join([*self.answer, "", *seen, *sections(self), "", str(self.policy)])
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable dict.
 
-        Its keys: name, kind, answer, headline, notes, lost_events, outcomes, policy, timers.
+        Its keys: name, kind, answer, headline, notes, lost_events, outcomes, policy, timers, interrupts, gaps.
         """
-        timers = self.timers.astype(object)
         return {
             "name": self.name,
             "kind": self.kind,
@@ -184,7 +198,9 @@ class Explanation:
             "lost_events": self.lost_events,
             "outcomes": [{**outcome._asdict(), "timers": count} for outcome, count in self.counts.most_common()],
             "policy": self.policy.to_dict(),
-            "timers": timers.where(timers.notna(), None).to_dict("records"),
+            "timers": records(self.timers),
+            "interrupts": records(self.interrupts),
+            "gaps": records(self.gaps),
         }
 
     def __str__(self) -> str:
@@ -212,8 +228,19 @@ class Explanation:
         lost = f" {self.lost_events} events were lost." if self.lost_events else ""
         return (
             f"{self.name}: {count} timer{'s' * (count != 1)} of {threads} vCPU{'s' * (threads != 1)} "
-            f"in {self._tracker.length_ns / 1e6:.1f} ms.{lost}"
+            f"in {self._tracker.length_ns / 1e6:.1f} ms{self._arming_rate()}.{lost}"
         )
+
+    def _arming_rate(self) -> str:
+        """Return how often a vCPU armed a timer, as part of the headline; "" where too few were armed to tell."""
+        armed = [t.armed_ns for t in self.timers_kept if (t.arm_exit or t.value is not None) and not is_disarm(t)]
+        vcpus = len(self._tracker.threads)
+        first, last = (min(armed), max(armed)) if armed else (0, 0)
+        if len(armed) <= vcpus or last == first or self.incomplete:
+            return ""
+        each = (len(armed) - vcpus) * 1e9 / (last - first) / vcpus
+        rate = f"{each:,.0f}" if each >= 1000 else f"{each:.4g}"
+        return f", armed {rate} times a second" + (" by each" if vcpus > 1 else "")
 
     def _outcome_lines(self) -> Iterator[str]:
         """Yield the counts of a table, or of the most frequent outcomes, and the latencies.
@@ -224,12 +251,17 @@ class Explanation:
             for name, samples in self.exits["Samples"].items():
                 yield f"{samples:>9} {name}"
         for outcome, count in self.counts.most_common(SHOWN_OUTCOMES):
+            armed = (
+                "armed, by what is not visible"
+                if outcome.backend == NOT_VISIBLE
+                else (f"{outcome.backend or 'nothing'} armed")
+            )
             if outcome.fate != "delivered":
-                yield f"{count:>9} {outcome.backend or 'nothing'} armed: {outcome.fate}"
+                yield f"{count:>9} {armed}: {outcome.fate}"
                 continue
             where = f", fired on {outcome.fires_on}" if outcome.fires_on else ""
             cost = f"{outcome.expiry_exit or 'no'} exit"
-            yield f"{count:>9} {outcome.backend or 'nothing'} armed{where}, {cost}, {outcome.delivery}"
+            yield f"{count:>9} {armed}{where}, {cost}, {outcome.delivery}"
         latencies = [ns for row in self.timers_kept if (ns := latency_ns(row, self.tsc_ghz.get(row.pid))) is not None]
         if latencies:
             middle, most = statistics.median(latencies), max(latencies)

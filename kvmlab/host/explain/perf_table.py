@@ -10,17 +10,15 @@ from kvmlab.host.explain.elsewhere import other_machines
 from kvmlab.host.explain.evidence import NO_HV_TIMER
 from kvmlab.host.explain.explanation import Explanation
 from kvmlab.host.explain.given import Given
-from kvmlab.host.explain.unlisted import unlisted_of
 from kvmlab.host.formats.sniff import PERF
+from kvmlab.host.formats.unlisted import unlisted_of
 from kvmlab.host.inference import Fact, infer
-from kvmlab.host.names import HLT_EXITS, MWAIT_EXITS, SVM_EXITS
+from kvmlab.host.names import HLT_EXITS, MWAIT_EXITS, TIMER_ROWS, is_amd
 from kvmlab.host.tracker import Tracker
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TIMER_ROWS = frozenset({"0x6e0:W", "0x838:W", "0xfee00380:W"})
-"""Rows of perf's MSR and MMIO tables that arm the timer: IA32_TSC_DEADLINE, x2APIC's initial count, and xAPIC's."""
 EOI_ROWS = frozenset({"0x80b:W", "0xfee000b0:W"})
 """Rows of these tables that are EOIs; with APICv they do not exit."""
 
@@ -34,16 +32,16 @@ def explain_table(table: pd.DataFrame, name: str, given: Given) -> Explanation:
     observations, assumed = count_observations(samples, whole=unlisted.nothing)
     seen = table_facts(samples)
     inference = infer(observations, [*given.facts(observations, seen), *seen], {}, assumed)
-    notes = [unlisted.sentence, *other_machines(samples), apic_writes(samples), armings(samples)]
-    return Explanation(
-        name, PERF, [], Tracker(0), inference, table=table, notes=[note for note in notes if note], host=given.host
-    )
+    read = table.attrs.get("notes", ())
+    notes = [*read, unlisted.sentence, *other_machines(samples), apic_writes(samples), armings(samples)]
+    said = dict.fromkeys(note for note in notes if note)
+    return Explanation(name, PERF, [], Tracker(0), inference, table=table, notes=list(said), host=given.host)
 
 
 def table_facts(samples: Mapping[str, int]) -> list[Fact]:
     """Return facts that a table shows, if all vCPUs are of one VM."""
     facts = []
-    if samples.keys() & SVM_EXITS:
+    if is_amd(samples):
         facts.append(NO_HV_TIMER)
     for names, fact, word in ((HLT_EXITS, "hlt_in_guest", "HLT"), (MWAIT_EXITS, "mwait_in_guest", "MWAIT")):
         if count := sum(samples.get(name, 0) for name in names):

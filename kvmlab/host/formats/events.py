@@ -109,11 +109,16 @@ class Listing:
         if not is_listing:
             raise self.source.refuse(*last, f"{AN_EVENT}; there is none")
 
+    @property
+    def left_out(self) -> int:
+        """In how many places the listing has said so far that lines were left out."""
+        return self.passed_over[GAPS]
+
     def notes(self) -> list[str]:
         """Return what was taken off and passed over so far, in sentences."""
         counts = [f"{kind} ({count})" for kind, count in self.passed_over.items() if kind != GAPS]
         notes = [self.source.log.sentence(), f"Passed over: {', '.join(counts)}." if counts else ""]
-        if count := self.passed_over[GAPS]:
+        if count := self.left_out:
             notes.append(f"Lines were left out in {count} place{'s' * (count != 1)}: events are missing there.")
         return [note for note in notes if note]
 

@@ -112,9 +112,8 @@ def read_kvm_stat(
         screens = _screens(source, interval_s)
         if table is None and len(screens) > 1:
             where = ", ".join(str(screen.line) for screen in screens[:20])
-            raise ValueError(
-                f"{source.name}: found {len(screens)} screens, at lines {where}; expected one, or table=0, 1"
-            )
+            wanted = "expected one, or table=0, 1, ... (--table)"
+            raise ValueError(f"{source.name}: found {len(screens)} screens, at lines {where}; {wanted}")
         if table is not None and not -len(screens) <= table < len(screens):
             raise ValueError(f"{source.name}: table={table}; expected 0 to {len(screens) - 1}")
         screen = screens[0 if table is None else table]

@@ -38,5 +38,6 @@ def chosen_file(counts: Counter[str], wanted: str | None, name: str) -> str:
         return wanted
     hosts = [file for file, exits in counts.items() if exits] or list(counts)
     if len(hosts) > 1:
-        raise ValueError(f"{name}: found events of several files; expected one of file={listed}")
+        several = "events of several files" if counts.total() == 0 else f"exits of guests in {len(hosts)} files"
+        raise ValueError(f"{name}: found {several}; expected one of them, file= (--file) {listed}")
     return hosts[0]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from kvmlab.host.formats.lines import OR_WRAPPED, Lines, Source, open_source
 from kvmlab.host.formats.messages import is_event_line
+from kvmlab.host.formats.unlisted import unlisted_of
 from kvmlab.results.perf_text import DEFAULT_HEADING, PERF_COLUMNS, perf_text
 
 if TYPE_CHECKING:
@@ -132,16 +133,6 @@ class _PerfTable:
     left_out: bool = False
     """There are dots between its rows."""
 
-    def gaps(self) -> list[str]:
-        """Return what its rows leave out of its totals, in a sentence or none."""
-        missing = (self.total_samples or 0) - self.samples()
-        dots = "Dots stand between its rows: some were left out." if self.left_out else ""
-        if missing <= 0:
-            return [dots] if dots else []
-        listed = sum(values["Time%"] for _, values in self.rows)
-        time = "" if math.isnan(listed) else f" and {max(0.0, 100 - listed):.1f} % of the time"
-        return [f"Rows with {missing:,} of {self.total_samples:,} samples{time} are not listed."]
-
     def samples(self) -> int:
         """Return the samples of all rows."""
         return sum(int(values["Samples"]) for _, values in self.rows)
@@ -166,8 +157,9 @@ def read_perf_kvm_stat(text_or_path: str | os.PathLike[str], *, table: int | Non
     - ``+-%``: relative standard error of the mean, in percent.
 
     ``attrs``: ``total_samples``, ``total_time_us``, ``title`` (the line ``Analyze events for ...``), each None where
-    the text lacks it; ``lost_events``, 0 where the totals stand without that line, None where neither does; ``notes``,
-    sentences on what was taken off the lines, and on rows that were left out.
+    the text lacks it; ``lost_events``, 0 where the totals stand without that line, None where neither does; ``dots``,
+    True where "..." or the like stands among rows without totals; ``notes``, sentences on what was taken off the
+    lines, and on rows that were left out.
 
     Raises ValueError for text that holds no table, a row that is cut off or of another kind, rows that add up to more
     than the total, several tables and no `table`, a listing of trace events, a binary file, a folder; with the line
@@ -178,7 +170,7 @@ def read_perf_kvm_stat(text_or_path: str | os.PathLike[str], *, table: int | Non
     with closing(open_source(text_or_path)) as source:
         picked = _picked(source, _perf_tables(source), table)
     frame = _perf_frame(picked)
-    frame.attrs["notes"] = [note for note in (source.log.sentence(), *picked.gaps()) if note]
+    frame.attrs["notes"] = [note for note in (source.log.sentence(), unlisted_of(frame).sentence) if note]
     return frame
 
 
@@ -343,8 +335,8 @@ def _picked(source: Source, tables: Sequence[_PerfTable], table: int | None) -> 
     where = ", ".join(str(each.line) for each in tables)
     if table is None:
         if len(tables) > 1:
-            message = f"{source.name}: found {len(tables)} tables, at lines {where}; expected one, or table=0, 1, ..."
-            raise ValueError(message)
+            wanted = "expected one, or table=0, 1, ... (--table)"
+            raise ValueError(f"{source.name}: found {len(tables)} tables, at lines {where}; {wanted}")
         return tables[0]
     if not -len(tables) <= table < len(tables):
         message = f"{source.name}: table={table}; expected 0 to {len(tables) - 1}, for the tables at lines {where}"
@@ -364,6 +356,7 @@ def _perf_frame(table: _PerfTable) -> pd.DataFrame:
         total_time_us=table.total_time_us,
         lost_events=table.lost_events,
         title=table.heading,
+        dots=table.left_out and table.total_samples is None,
     )
     return frame
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable
 from contextlib import closing
@@ -71,10 +72,17 @@ def read_any(text_or_path: str | os.PathLike[str], **options: Any) -> tuple[str,
     - `options`: go to the reader (`read_perf_kvm_stat`: table; `read_kvm_trace`: limit, file; `read_latencies`: unit,
       bucket, tsc_ghz; `read_unit_test_vmexit`: tsc_ghz; `read_kvm_stat`: interval_s, table).
 
-    Raises ValueError for a text of no known format, and as the reader does; FileNotFoundError for a Path that does not
-    exist.
+    Raises ValueError for a text of no known format, for an option that its reader does not take, and as the reader
+    does; FileNotFoundError for a Path that does not exist.
 
     Example: `kind, table = kl.read_any("measured.txt")`
     """
     kind = sniff(text_or_path)
+    takes = [
+        name for name, each in inspect.signature(READERS[kind]).parameters.items() if each.kind is each.KEYWORD_ONLY
+    ]
+    for name, value in options.items():
+        if name not in takes:
+            allowed = ", ".join(takes) or "none"
+            raise ValueError(f"{name}: {value!r} does not fit the output of {kind}; options for that: {allowed}")
     return kind, READERS[kind](text_or_path, **options)

@@ -137,4 +137,5 @@ def what_if(
     rows = [row for each in chosen for row in predictor(said).rows(each)]
     findings.first += say_first(e, reading, [each.name for each in chosen])
     said.say(findings, measured, base)
+    findings.known += [note for note in e.notes if not any(note in sentence for sentence in findings.first)]
     return WhatIf(e.name, measured, rows, findings, sum(each.runs for each in predictors.values()), backcast)

@@ -8,7 +8,7 @@ from typing import Any
 
 from kvmlab.host.explain import Explanation
 from kvmlab.host.inference import GLOBAL_FACTS, HOUSEKEEPING, WORDS, Fact
-from kvmlab.host.names import SVM_EXITS
+from kvmlab.host.names import is_amd
 from kvmlab.host.what_if.findings import Findings
 from kvmlab.host.what_if.measure import Measured
 from kvmlab.kernels import Kernel
@@ -72,7 +72,7 @@ class Assumptions:
                 f"hlt_in_guest: True does not fit: the recording has {measured.halts:.0f} exits of HLT or MWAIT"
             )
         waits = "hlt" if measured.halts else "spin"
-        amd = bool(SVM_EXITS & set(map(str, e.exits.index)))
+        amd = is_amd(set(map(str, e.exits.index)))
         known = known_facts(e)
 
         def fact(name: str, value: bool | None, otherwise: bool) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kvmlab.host.explain import Explanation
-from kvmlab.host.explain.unlisted import handled_s
+from kvmlab.host.formats.unlisted import handled_s
 from kvmlab.host.what_if.findings import Findings
 from kvmlab.scenario import checks
 from kvmlab.scenario.interval import Interval
@@ -75,9 +75,10 @@ def duration_of(
             )
         return Duration(timers / timer_hz / count, count)
     rate = possible_rate(timers, least)
+    most = f" (central) or {rate.high:.4g}" if rate.high > rate.value else " (central, and at most)"
     findings.cannot.append(
-        f"How long the recording took: varied, as if each vCPU had {rate.low:.4g}, {rate.value:.4g} (central) "
-        f"or {rate.high:.4g} timers per second. Say seconds= or timer_hz=."
+        f"How long the recording took: varied, as if each vCPU had {rate.low:.4g}, {rate.value:.4g}{most} timers per "
+        "second. Say seconds= or timer_hz=."
     )
     if rate.high < RATE_HZ.high:
         findings.known.append(

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from kvmlab.host.explain import Explanation
 from kvmlab.host.explain.counts import MSR_EXITS
-from kvmlab.host.explain.perf_table import TIMER_ROWS
-from kvmlab.host.explain.unlisted import handled_s, unlisted_of
-from kvmlab.host.names import HLT_EXITS, IRQ_EXITS, MWAIT_EXITS, TMICT, WRITE_EXITS
+from kvmlab.host.formats.unlisted import Unlisted, handled_s, unlisted_of
+from kvmlab.host.names import HLT_EXITS, IRQ_EXITS, MWAIT_EXITS, TIMER_ROWS, TMICT, WRITE_EXITS
 from kvmlab.host.outcome import Outcome, is_disarm
 from kvmlab.host.what_if.cost_fit import fitted_costs
 from kvmlab.host.what_if.duration import Duration, duration_of
@@ -32,7 +31,7 @@ MOST_IDLE = 0.99
 FEWEST_BURSTS = 0.02
 """Of the halts of a guest that a timer found at work, at least this share ends a burst of work."""
 MUCH = 0.01
-"""Where a greater share of a table's samples is not listed, nothing that follows from it can be relied on."""
+"""Where a greater share of a table's samples or times is not listed, nothing that follows can be relied on."""
 ARM_TITLES = ("MSR Access", "MMIO Access")
 """Tables of perf kvm stat whose rows are registers: they tell which writes arm the timer."""
 
@@ -106,7 +105,7 @@ def measured_from(
     if e.table is None and e.counts:
         timers, own_irqs = timers_in_trace(e, findings)
     else:
-        timers, own_irqs = timers_in_table(counts, findings)
+        timers, own_irqs = timers_in_table(counts, findings, registers=e.exits.index.name in ARM_TITLES)
     if timers <= 0:
         raise ValueError(f"{e.name}: nothing that arms a timer was found; expected MSR_WRITE exits, or kvm_msr events")
     duration = duration_of(e, timers, seconds, vcpus, timer_hz, findings)
@@ -114,12 +113,15 @@ def measured_from(
     halting = bool(halts) and (e.table is not None or not e.counts)
     if halting:
         timers = timers_of_a_halting_guest(counts, duration, halt_us)
-    least = fewest(timers, counts, halting=halting, exact=e.table is None or counts.keys() == {WRITES})
+    least = fewest(timers, counts, halting=halting, exact=e.table is None or e.exits.index.name in ARM_TITLES)
     others = sum(n for name, n in counts.items() if name not in (WRITES, IRQS, HALTS, PREEMPTION))
-    missing = unlisted_of(e.table).samples if e.table is not None else 0
-    if missing:
-        others += missing
-        findings.first.append(f"{unlisted_of(e.exits).sentence} Here they are taken for other exits.")
+    unlisted = unlisted_of(e.exits) if e.table is not None else None
+    if e.incomplete:
+        findings.first.append("Events are missing from this listing: rates are at least as high as they seem.")
+    missing = unlisted.samples if unlisted else 0
+    if unlisted and unlisted.sentence:
+        findings.first.append(unlisted.sentence + (" Here they are taken for other exits." if missing else ""))
+    others += missing
     doubt = apic_writes_in(e)
     if doubt:
         least = min(least, max(1.0, counts.get(WRITES, 0) - doubt, counts.get(PREEMPTION, 0)))
@@ -130,17 +132,21 @@ def measured_from(
     if least < timers:
         findings.cannot.append(how_many_expire(counts, least, timers))
     host_irqs = max(0.0, counts.get(IRQS, 0) - own_irqs)
-    findings.known.append(
-        f"Apart from timers: {halts:.0f} halts, {host_irqs:.0f} interrupts that are not the timer's, "
-        f"{others + max(0.0, counts.get(WRITES, 0) - timers):.0f} other exits."
-    )
+    more = others + max(0.0, counts.get(WRITES, 0) - timers)
+    beside = {"halts": halts, "interrupts that are not the timer's": host_irqs, "other exits": more}
+    if unlisted and not unlisted.nothing:
+        # Of a row that is not there, not even that it is 0.
+        beside = {what: count for what, count in beside.items() if count}
+        findings.known.append(f"Apart from timers, as far as the table tells: {counted(beside) or 'nothing'}.")
+    else:
+        findings.known.append(f"Apart from timers: {counted(beside)}.")
     return Measured(
         duration=duration,
         timers=ordered(
             timers, min(least, timers), max(timers, counts.get(WRITES, 0) if e.table is not None else timers)
         ),
         expiries_at_work=at_work(e, counts) if halts else None,
-        writes=float(counts.get(WRITES, 0)),
+        writes=writes_in(e, counts),
         timer_mode=timer_mode_of(e),
         halts=halts,
         halt_us=halt_us,
@@ -148,11 +154,29 @@ def measured_from(
         unsure_irqs=own_irqs if e.table is not None else 0.0,
         other_exits=others,
         handled_s=max(0.0, handled_s(e.exits) - halts * halt_us / 1e6),
-        unsure=bool(doubt) or missing > MUCH * (missing + sum(counts.values())),
-        recorded=recorded_quantities(e, counts, others),
+        unsure=bool(doubt) or leaves_out_much(unlisted) or much_was_lost(e),
+        recorded=recorded_quantities(e, counts, others - missing),
         costs=fitted_costs(e.exits, findings, fast=counts.get(PREEMPTION, 0) > 0),
         housekeeping_us=housekeeping_period_us(e, findings),
     )
+
+
+def counted(numbers: Mapping[str, float]) -> str:
+    """Return counts by what they are of, as part of a sentence."""
+    return ", ".join(f"{count:.0f} {what}" for what, count in numbers.items())
+
+
+def leaves_out_much(unlisted: Unlisted | None) -> bool:
+    """Return True if a table's rows leave out too much of its exits, or of their time."""
+    if unlisted is None:
+        return False
+    return unlisted.samples > MUCH * unlisted.total_samples or unlisted.time_share > 100 * MUCH
+
+
+def much_was_lost(e: Explanation) -> bool:
+    """Return True if too many events of a listing are missing, or nobody knows how many."""
+    events = 2 * int(e.exits["Samples"].sum()) if len(e.exits) else 0
+    return e.left_out > 0 or e.lost_events > MUCH * (events + e.lost_events)
 
 
 def apic_writes_in(e: Explanation) -> int:
@@ -165,12 +189,18 @@ def apic_writes_in(e: Explanation) -> int:
 
 
 def recorded_quantities(e: Explanation, counts: Mapping[str, float], others: float) -> dict[str, float]:
-    """Return what was counted, under the names of `QUANTITIES`; of a table of registers its writes only."""
-    recorded = {"MSR_WRITE": float(counts.get(WRITES, 0))}
+    """Return what was counted, under the names of `QUANTITIES`; of a table of registers its writes only.
+
+    Of an incomplete table: what its rows and its total have. Of a row that is not there nothing was recorded.
+    """
+    recorded = {"MSR_WRITE": writes_in(e, counts)}
     if e.exits.index.name in ARM_TITLES:
         return recorded
-    recorded |= {"PREEMPTION_TIMER": counts.get(PREEMPTION, 0), "EXTERNAL_INTERRUPT": counts.get(IRQS, 0)}
-    recorded |= {"HLT": counts.get(HALTS, 0), "other": others}
+    rows = {"PREEMPTION_TIMER": PREEMPTION, "EXTERNAL_INTERRUPT": IRQS, "HLT": HALTS}
+    if e.table is not None and not (unlisted := unlisted_of(e.table)).nothing:
+        recorded |= {name: float(counts[kind]) for name, kind in rows.items() if kind in counts}
+        return recorded | ({"exits": float(unlisted.total_samples)} if unlisted.known else {})
+    recorded |= {name: float(counts.get(kind, 0)) for name, kind in rows.items()} | {"other": others}
     recorded["exits"] = sum(recorded.values())
     delivered = delivered_of(e)
     if expired := sum(delivered.values()):
@@ -192,6 +222,15 @@ def counts_of(table: pd.DataFrame) -> dict[str, int]:
     return counts
 
 
+def writes_in(e: Explanation, counts: Mapping[str, float]) -> float:
+    """Return how many writes exit, as far as a recording counts them; of MMIO those to the LAPIC's page."""
+    if e.exits.index.name not in ARM_TITLES:
+        return float(counts.get(WRITES, 0))
+    of_lapic = "0xfee00" if e.exits.index.name == "MMIO Access" else ""
+    rows = e.exits["Samples"].items()
+    return float(sum(int(n) for name, n in rows if str(name).endswith(":W") and str(name).startswith(of_lapic)))
+
+
 def kind_of(row: str) -> str:
     """Return the kind under which a row's exits are counted."""
     if row in HLT_EXITS | MWAIT_EXITS:
@@ -206,10 +245,13 @@ def halt_length_us(table: pd.DataFrame) -> float:
     return max(0.0, next((float(us) for name, us in table["Avg time"].items() if str(name) in HLT_EXITS), 0.0))
 
 
-def timers_in_table(counts: Mapping[str, int], findings: Findings) -> tuple[float, float]:
-    """Return how many timers of a table expired, at most if the guest halts, and how many interrupts are theirs."""
+def timers_in_table(counts: Mapping[str, int], findings: Findings, *, registers: bool) -> tuple[float, float]:
+    """Return how many timers of a table expired, at most if the guest halts, and how many interrupts are theirs.
+
+    `registers`: its rows are registers, of which those that arm the timer are counted.
+    """
     writes, hv, irqs = counts.get(WRITES, 0), counts.get(PREEMPTION, 0), counts.get(IRQS, 0)
-    if counts.keys() == {WRITES}:
+    if registers:
         findings.known.append(f"{writes} writes armed the timer, or disarmed it.")
         findings.cannot.append("What such a table leaves out: halts, interrupts, other exits; none are simulated.")
         return float(writes), 0.0

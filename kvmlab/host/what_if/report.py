@@ -165,7 +165,7 @@ def shown(low: float, central: float, high: float) -> str:
     if math.isnan(central):
         return "-"
     middle = number(central)
-    ends = [f"{end:,.3g}" if abs(end) < 1000 else f"{end:,.0f}" for end in (low, high)]
+    ends = [number(end) for end in (low, high)]
     return middle if ends[0] == ends[1] else f"{middle} ({ends[0]} to {ends[1]})"
 
 

@@ -30,23 +30,29 @@ class Unlisted(NamedTuple):
     """Events that perf says it lost."""
     known: bool
     """The table has totals or shares, so that a missing row would be noticed."""
+    dots: bool = False
+    """Dots stand where rows were left out, and no total says whether they were."""
 
     @property
     def nothing(self) -> bool:
         """Every row is there, so that a row which is not there had no samples."""
-        return self.known and not self.samples and not self.lost_events
+        return self.known and not self.samples and not self.time_share > 0 and not self.lost_events and not self.dots
 
     @property
     def sentence(self) -> str:
         """What is missing, in one sentence; "" where nothing is."""
         if self.nothing:
             return ""
-        if not self.known:
+        if not self.known and not self.dots:
             return "The table has neither totals nor shares, so a missing row would not show: nothing follows from one."
         missing = []
         if self.samples:
             time = "" if math.isnan(self.time_share) else f" and {self.time_share:.1f} % of the time"
             missing.append(f"rows with {self.samples:,} of {self.total_samples:,} samples{time} are not listed")
+        elif self.time_share > 0:
+            missing.append(f"rows with {self.time_share:.1f} % of the time are not listed")
+        elif self.dots:
+            missing.append("dots stand between its rows, where some were left out")
         if self.lost_events:
             missing.append(f"perf lost {self.lost_events:,} events")
         text = "; ".join(missing)
@@ -62,7 +68,8 @@ def unlisted_of(table: pd.DataFrame) -> Unlisted:
     if total is None:
         total = listed if math.isnan(share) else max(listed, round(listed / max(1e-9, 1 - share / 100)))
     lost = int(table.attrs.get("lost_events") or 0)
-    return Unlisted(max(0, int(total) - listed), int(total), missing_share(table, "Time%"), lost, known)
+    dots = bool(table.attrs.get("dots"))
+    return Unlisted(max(0, int(total) - listed), int(total), missing_share(table, "Time%"), lost, known, dots)
 
 
 def missing_share(table: pd.DataFrame, column: str) -> float:
