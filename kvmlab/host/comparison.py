@@ -218,7 +218,7 @@ def compare_recordings(
     one, other = told_of(before, tables[0]), told_of(after, tables[1])
     titles = [told.exits.index.name for told in (one, other)]
     if titles[0] != titles[1]:
-        raise ValueError(f"after: a table of {titles[1]} does not fit; allowed: one of {titles[0]}, as before")
+        raise ValueError(f"after: a table of {titles[1]} is not allowed; it must be one of {titles[0]}, as before")
     sizes = [size_of(told, counts[i]) for i, told in enumerate((one, other))]
     lengths = [length_of(told, took[i]) for i, told in enumerate((one, other))]
     by_vcpu = all(size is not None for size in sizes)
@@ -250,7 +250,7 @@ def pair(name: str, value: Any) -> tuple[Any, Any]:
         return value, value
     both = tuple(checks.several(name, value, "one number, or two"))
     if len(both) != 2:
-        raise ValueError(f"{name}: {checks.shown(value)} does not fit; allowed: one number, or two: before and after")
+        raise checks.refusal(name, value, "one number, or two: before and after")
     return both
 
 

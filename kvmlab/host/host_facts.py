@@ -130,7 +130,7 @@ def switch(name: str, parameters: dict[str, str]) -> bool | None:
     if value is None or value in ("-1", "auto"):
         return None
     if value not in ON:
-        raise ValueError(f"{name}: {checks.shown(value)} does not fit; allowed: Y, N, 1 or 0")
+        raise checks.refusal(name, value, "Y, N, 1 or 0")
     return ON[value]
 
 
@@ -140,7 +140,7 @@ def number(name: str, parameters: dict[str, str]) -> float | None:
     if value is None:
         return None
     if not re.fullmatch(r"\d{1,10}", value):
-        raise ValueError(f"{name}: {checks.shown(value)} does not fit; allowed: a whole number")
+        raise checks.refusal(name, value, "a whole number")
     return float(value)
 
 

@@ -56,7 +56,7 @@ def text(row: Row, name: str, example: str, pattern: re.Pattern[str]) -> tuple[s
     value = checks.instance(name, column(row, name), str)
     found = pattern.fullmatch(value.strip())
     if not found:
-        raise ValueError(f"{name}: {checks.shown(value)} does not fit; allowed: text such as {example}")
+        raise checks.refusal(name, value, f"text such as {example}")
     return found.groups()
 
 

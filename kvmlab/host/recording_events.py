@@ -40,8 +40,8 @@ class FrameEvents:
         missing = [name for name in Event._fields if name not in getattr(frame, "columns", ())]
         if missing:
             raise ValueError(
-                f"trace: {type(frame).__name__} without {', '.join(missing)} does not fit; allowed: text, a path, or a "
-                "table of read_kvm_trace or read_perf_kvm_stat"
+                f"trace: {type(frame).__name__} without {', '.join(missing)} is not allowed; it must be text, a path, "
+                "or a table of read_kvm_trace or read_perf_kvm_stat"
             )
         self.frame = frame
         self.lost_events = int(frame.attrs.get("lost_events") or 0)

@@ -15,7 +15,7 @@ Row = Mapping[str, Any]
 def column(row: Row, name: str) -> Any:
     """Return a column's value; raise ValueError that names a missing one."""
     if not hasattr(row, "keys"):
-        raise ValueError(f"row: {checks.shown(row)} does not fit; allowed: a mapping of columns to values")
+        raise checks.refusal("row", row, "a mapping of columns to values")
     try:
         return row[name]
     except KeyError:

@@ -92,7 +92,7 @@ def test_another_vendor_is_said():
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ({"seconds": (1, 2, 3)}, r"seconds: .* does not fit; allowed: one number, or two"),
+        ({"seconds": (1, 2, 3)}, r"seconds: .* is not allowed; it must be one number, or two"),
         ({"seconds": 0}, "seconds: 0 does not fit"),
         ({"vcpus": 1.5}, "vcpus: 1.5"),
         ({"table": 4}, "table=4"),
@@ -105,7 +105,7 @@ def test_what_does_not_fit_is_named(arguments, complaint):
 
 def test_unlike_recordings_are_refused():
     msr = table({"0x6e0:W": (900, 1.0)}, title="MSR Access")
-    with pytest.raises(ValueError, match=r"after: a table of MSR Access does not fit; allowed: one of VM-EXIT"):
+    with pytest.raises(ValueError, match=r"after: a table of MSR Access is not allowed; it must be one of VM-EXIT"):
         kl.compare_recordings(table(BEFORE), msr)
     with pytest.raises(ValueError, match="after: None does not fit beside an Explanation"):
         kl.compare_recordings(kl.explain(table(BEFORE)))

@@ -101,7 +101,7 @@ def what_if(
     """
     findings = Findings()
     if isinstance(recording, Explanation) and host_facts is not None:
-        raise ValueError("host_facts: does not fit beside an Explanation; allowed: explain(..., host_facts=...)")
+        raise ValueError("host_facts: not allowed beside an Explanation; give it to explain(..., host_facts=...)")
     e = recording if isinstance(recording, Explanation) else explain(recording, host_facts=host_facts)
     if other := has_no_lapic_timer(set(map(str, e.exits.index))):
         raise ValueError(f"{e.name}: {other}")
