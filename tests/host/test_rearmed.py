@@ -178,7 +178,7 @@ def test_a_missing_column_is_named(name):
     ],
 )
 def test_a_value_that_does_not_fit_is_named(name, value):
-    with pytest.raises(ValueError, match=rf"^{name}: .*allowed: "):
+    with pytest.raises(ValueError, match=rf"^{name}: .*is not allowed; it must be "):
         kl.recorded_scenario(row_named("A-slide-bg100") | {name: value})
 
 
