@@ -66,7 +66,7 @@ export class Panel {
       more.length ? h("details", {}, h("summary", {}, "more"), ...more.map((name) => this.controls[name].element)) : null,
     );
     const element = h(
-      "section", { class: `panel ${this.spec.panel}`, "aria-label": `panel: ${this.spec.panel}` },
+      "div", { class: `panel ${this.spec.panel}`, role: "group", "aria-label": `panel: ${this.spec.panel}` },
       h("div", { class: "view" }, ...this.view.body), side, this.say, this.alert,
     );
     element.addEventListener("keydown", (event) => {
