@@ -31,8 +31,7 @@ def tidy(html: str) -> str:
         place.append(paragraph(body, what_is_shown(str(place["data-panel"]))))
     for table in body.select("table"):
         clean_table(table)
-        for code in table.select("code"):
-            breakable(body, code)
+        breakable(body, table)
         scrolling(body, table, f"Table: {', '.join(titles(table))}")
     for text in body.select(".output pre"):
         scrolling(body, text, "Text: an output")
@@ -66,9 +65,9 @@ def clean_table(table: Tag) -> None:
         del row["style"]
 
 
-def breakable(body: BeautifulSoup, code: Tag) -> None:
-    """Let a long name in a table go on in the next line after an underscore."""
-    for text in list(code.find_all(string=True)):
+def breakable(body: BeautifulSoup, table: Tag) -> None:
+    """Let long names in a table go on in the next line after an underscore."""
+    for text in table.find_all(string=lambda string: "_" in string):
         head, *rest = str(text).split("_")
         pieces: list[str | Tag] = [head]
         for part in rest:
