@@ -7,6 +7,7 @@
 ## make outputs    run the lessons and store their outputs again
 ## make student    write the lessons without their solutions to build/student/
 ## make html       write the lessons as pages that need no kernel and no network to build/html/
+## make site       write the same pages for a web server to build/site/, with a reference if pdoc is in .venv
 ## make fuzz       feed the readers of formats with mutated input (SECONDS=60 for each; needs the extra `fuzz`)
 ## make bench      run the benchmarks
 ## make lock       write the locks again from pyproject.toml (UPGRADE=--upgrade: with the newest versions)
@@ -29,7 +30,7 @@ endif
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup tools lab test lint format web outputs student html unit notebooks browser fuzz bench lock clean
+.PHONY: help setup tools lab test lint format web outputs student html site unit notebooks browser fuzz bench lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -98,8 +99,12 @@ node_modules/ready: package-lock.json
 outputs: tools
 	$(BIN)/python tools/store_outputs.py
 
-student html: tools
+student html: setup
 	$(BIN)/python -m tools.editions $@
+
+site: setup
+	rm -rf build/site
+	$(BIN)/python -m tools.editions site
 
 # One notebook stays on one worker: its cells share a kernel.
 notebooks: tools

@@ -6,88 +6,227 @@ import json
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
+from pathlib import Path
 
+import nbformat
 import pytest
+from bs4 import BeautifulSoup
 
+from kvmlab.lab import exercises
+from tests.places import NOTEBOOKS, README
 from tools import editions
+from tools.pages import cells, tidy, write
+from tools.pages.catalogue import Catalogue, catalogue, opening
 
 LOADS = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src", "video": "src"}
+ENTRIES = catalogue().entries
 
 
-class Asked(HTMLParser):
-    """What a page loads, its pictures' alt texts, its links, and how often it folds something."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.loads, self.alts, self.links, self.summaries = [], [], [], 0
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        values = dict(attrs)
-        if values.get(LOADS.get(tag, ""), "data:").partition(":")[0] != "data":
-            self.loads.append((tag, values))
-        if tag == "img":
-            self.alts.append(values.get("alt"))
-        if tag == "a":
-            self.links.append(values.get("href", ""))
-        self.summaries += tag == "summary"
-
-
-@pytest.fixture(scope="module", params=editions.LESSONS, ids=lambda path: path.stem)
-def lesson(request):
+@pytest.fixture(scope="module", params=ENTRIES, ids=lambda entry: entry.name)
+def entry(request):
     return request.param
 
 
 @pytest.fixture(scope="module")
-def page(lesson, tmp_path_factory):
-    return editions.page(lesson, tmp_path_factory.mktemp("html")).read_text(encoding="utf-8")
+def text(entry, tmp_path_factory):
+    return write.page(entry, tmp_path_factory.mktemp("html")).read_text(encoding="utf-8")
 
 
-def test_student_edition_lacks_the_solutions_and_nothing_else(lesson, tmp_path):
-    whole = json.loads(lesson.read_text(encoding="utf-8"))
-    left = json.loads(editions.student(lesson, tmp_path).read_text(encoding="utf-8"))
-    kept = [cell for cell in whole["cells"] if "solution" not in cell["metadata"].get("tags", [])]
+@pytest.fixture(scope="module")
+def page(text):
+    return BeautifulSoup(text, "html.parser")
+
+
+@pytest.fixture(scope="module")
+def notebook(entry):
+    return json.loads(entry.path.read_text(encoding="utf-8"))
+
+
+def source(cell):
+    return "".join(cell["source"])
+
+
+def is_solution(cell):
+    return "solution" in cell["metadata"].get("tags", [])
+
+
+def test_student_edition_lacks_the_solutions_and_nothing_else(entry, notebook, tmp_path):
+    left = json.loads(editions.student(entry.path, tmp_path).read_text(encoding="utf-8"))
+    kept = [cell for cell in notebook["cells"] if not is_solution(cell)]
     assert left["cells"] == kept
-    assert len(kept) < len(whole["cells"])
+    assert len(kept) < len(notebook["cells"]) or not entry.number
     assert "# Solution of" not in json.dumps(left)
 
 
-def test_a_page_loads_nothing(page):
-    asked = Asked(page)
-    assert asked.loads == []
-    assert not re.search(r"@import|url\(\s*['\"]?https?:", page)
+def test_a_page_loads_nothing(text, page):
+    loads = [tag[LOADS[tag.name]] for tag in page.find_all(LOADS) if tag.has_attr(LOADS[tag.name])]
+    assert [asked[:80] for asked in loads if not asked.startswith("data:")] == []
+    assert not re.search(r"@import|url\(\s*['\"]?https?:", text)
+
+
+def test_a_page_is_small(text):
+    assert len(text) < 500_000
 
 
 def test_a_page_describes_its_pictures(page):
-    alts = Asked(page).alts
-    assert alts
-    assert [alt for alt in alts if not alt or len(alt) < 40] == []
+    assert [image.get("alt", "") for image in page.find_all("img") if len(image.get("alt", "")) < 40] == []
 
 
-def test_a_page_folds_its_solutions_and_shows_its_panels(lesson, page):
-    cells = json.loads(lesson.read_text(encoding="utf-8"))["cells"]
-    solutions = sum("solution" in cell["metadata"].get("tags", []) for cell in cells)
-    hints = sum("".join(cell["source"]).count("<summary>") for cell in cells if cell["cell_type"] == "markdown")
-    assert Asked(page).summaries == solutions + hints
-    used = sum("_panel(" in "".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-    assert page.count("A picture of the panel; it moves in JupyterLab.") == used
+def test_a_page_has_the_front_end_once_if_it_has_panels(notebook, page):
+    stored = json.dumps(notebook).count("data-panel=")
+    assert len(page.select(".kvmlab[data-panel]")) == stored
+    assert len(page.select("script[type=module]")) == bool(stored)
 
 
-def test_pages_link_to_pages(lesson, page):
-    links = [link for link in Asked(page).links if re.match(r"\d\d_", link)]
-    assert links
-    names = {f"{path.stem}.html" for path in editions.LESSONS}
-    assert [link for link in links if link.partition("#")[0] not in names] == []
+def test_a_place_says_what_its_panel_shows_and_nothing_of_cells(page):
+    for place in page.select(".kvmlab[data-panel]"):
+        assert re.match(r"Here JavaScript draws \w+ \w+", place.get_text())
+        assert "cell" not in place.get_text()
 
 
-def test_title_is_the_lessons(lesson, page):
-    [title] = re.findall(r"<title>(.*?)</title>", page)
-    assert title.startswith(lesson.stem[:2])
+def test_a_page_folds_solutions_hints_and_what_a_reader_should_guess(notebook, page):
+    solutions = sum(map(is_solution, notebook["cells"]))
+    assert len(page.select(".cell.solution > details:not([open])")) == solutions
+    hints = sum(source(cell).count("<summary>") for cell in notebook["cells"] if cell["cell_type"] == "markdown")
+    assert len(page.select(".text details:not([open]) > summary")) == hints
+    reveals = {str(found) for cell in notebook["cells"] for found in re.findall(r"\.reveal\(", source(cell))}
+    assert bool(page.select("details.reveal:not([open])")) == bool(reveals)
+    outside = [code for code in page.select(".cell pre") if not code.find_parent(class_="reveal")]
+    assert [code.get_text() for code in outside if ".reveal(" in code.get_text()] == []
 
 
-def test_command_writes_every_lesson(tmp_path):
-    command = [sys.executable, "-m", "tools.editions", "student", "--into", str(tmp_path / "out")]
+def test_a_page_shows_the_other_code(notebook, page):
+    plain = [cell for cell in notebook["cells"] if cell["cell_type"] == "code" and not is_solution(cell)]
+    assert len(page.select(".cell:not(.solution) > details.source")) == len(plain)
+    assert page.select(".cell.code > details[open]") or not plain
+
+
+def test_a_page_does_not_ask_for_what_it_cannot_take(page):
+    asked = repr(exercises.check("L00-E1", ..., expected=1, checked="a", not_checked="b")).splitlines()[0]
+    shown = page.get_text()
+    for text in (asked, repr(exercises.predict("L00-P1", ...)), repr(exercises.predict("L00-P1", ...).reveal(1))):
+        remark = text.partition(": ")[2].rpartition("; ")[2]
+        assert remark
+        assert remark not in shown
+
+
+def test_links_lead_to_pages_and_places_that_are_there(entry, page):
+    names = {each.name for each in ENTRIES} | {"index"}
+    for link in page.select("a[href]"):
+        target, _, anchor = link["href"].partition("#")
+        if re.match(r"[a-z]+:", target):
+            continue
+        path = (entry.path.parent / target).resolve().relative_to(NOTEBOOKS) if target else entry.path
+        if target:
+            assert path.suffix == ".html"
+            assert path.with_suffix("").as_posix() in names
+        elif anchor:
+            assert page.find(id=anchor), link
+
+
+def test_every_page_leads_to_all_lessons_and_marks_itself(entry, page):
+    linked = [link["href"] for link in page.select("header a")]
+    assert linked[0] == f"{entry.home}index.html"
+    assert linked[1 : 1 + len(catalogue().lessons)] == [f"{entry.home}{each.name}.html" for each in catalogue().lessons]
+    [current] = page.select("header [aria-current]") or [None]
+    assert current is None or current["href"].endswith(f"{entry.name}.html")
+
+
+def test_title_is_the_notebooks(entry, page):
+    assert page.title.get_text() == f"{entry.title} · kvmlab"
+    assert len(page.select("h1")) == 1
+
+
+def test_the_readme_says_what_each_lesson_is_about():
+    said = README.read_text(encoding="utf-8")
+    for lesson in catalogue().lessons:
+        assert lesson.about in said
+        assert lesson.minutes
+
+
+def test_opening_takes_the_first_sentence_of_the_text():
+    first = "# 03 A title\n\nprevious: [02 *B*](02_b.ipynb) · [contents](00.ipynb#C)\n\n**Time:** about 5 minutes.\n\n"
+    assert opening(f"{first}Who *pays*\nfor `x`? Everybody.") == "Who pays for x?"
+    assert opening("# Only a title") == ""
+
+
+def test_essence_and_deeper_notebooks_find_their_place(tmp_path, monkeypatch):
+    """They need not exist; where they do, the index lists them, and their pages lead back."""
+    for name, title in (("00_a", "00 A"), ("essence", "The essence"), ("deeper/amd", "What about AMD?")):
+        path = tmp_path / f"{name}.ipynb"
+        path.parent.mkdir(exist_ok=True)
+        link = "../00_a.ipynb" if "/" in name else "00_a.ipynb"
+        cell = nbformat.v4.new_markdown_cell(f"# {title}\n\n[back]({link})\n\nOne sentence. Another.")
+        nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
+    whole = catalogue(tmp_path)
+    assert [(each.name, each.about) for each in whole.entries] == [
+        ("00_a", "One sentence."),
+        ("essence", "One sentence."),
+        ("deeper/amd", "One sentence."),
+    ]
+    monkeypatch.setitem(write.environment().globals, "catalogue", whole)
+    [deep] = whole.deeper
+    page = BeautifulSoup(write.page(deep, tmp_path / "out").read_text(encoding="utf-8"), "html.parser")
+    assert {"../index.html", "../00_a.html", "../essence.html"} <= {link["href"] for link in page.select("a[href]")}
+    index = BeautifulSoup(write.index(tmp_path / "out").read_text(encoding="utf-8"), "html.parser")
+    assert [link["href"] for link in index.select(".index a")] == ["00_a.html", "essence.html", "deeper/amd.html"]
+    assert index.find(id="deeper")
+
+
+def test_what_has_colours_of_its_own_stays_on_white_paper():
+    tidied = tidy.tidy('<div class="output"><p style="color:#a40000">x</p></div><div class="output"><p>y</p></div>')
+    assert [each["class"] for each in BeautifulSoup(tidied, "html.parser").select(".output")] == [
+        ["output", "printed"],
+        ["output"],
+    ]
+
+
+def test_long_names_in_tables_may_break_after_an_underscore():
+    assert "kvm_<wbr/>exit" in tidy.tidy("<table><tr><td><code>kvm_exit</code></td></tr></table>")
+
+
+def test_a_prediction_that_is_made_in_a_panel_keeps_its_panel_and_the_veiled_truth():
+    code = nbformat.v4.new_code_cell
+    shown = '<div class="kvmlab" data-panel="{}"></div>'
+    asks = code('late = panels.predict_panel("L00-P1", "How late?")\nlate')
+    asks.outputs = [
+        nbformat.v4.new_output("execute_result", {"text/plain": "L00-P1: no prediction yet.", "text/html": shown})
+    ]
+    tells = code("late.reveal(7)")
+    tells.outputs = [
+        nbformat.v4.new_output(
+            "execute_result",
+            {"text/plain": "L00-P1: no prediction yet.", "text/html": '<span class="kvmlab-truth" hidden></span>'},
+        )
+    ]
+    made, _ = cells.ForReaders().preprocess(nbformat.v4.new_notebook(cells=[asks, tells]), {})
+    assert [len(cell.outputs) for cell in made.cells] == [1, 1]
+    assert [cell.metadata.page["kind"] for cell in made.cells] == ["panel", "code"]
+    assert made.cells[1].metadata.page["before"]
+
+
+@pytest.mark.parametrize("edition", ["student", "html"])
+def test_command_writes_every_notebook(edition, tmp_path):
+    command = [sys.executable, "-m", "tools.editions", edition, "--into", str(tmp_path / "out")]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=editions.ROOT)
-    assert len(done.stdout.splitlines()) == len(editions.LESSONS)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [path.name for path in editions.LESSONS]
+    names = {entry.name for entry in ENTRIES} | ({"index"} if edition == "html" else set())
+    written = [Path(line).relative_to(tmp_path / "out") for line in done.stdout.splitlines()]
+    assert {path.with_suffix("").as_posix() for path in written} == names
+    assert all((tmp_path / "out" / path).is_file() for path in written)
+
+
+def test_the_site_says_what_a_reference_needs_and_links_it_if_it_is_there(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(editions, "catalogue", lambda: Catalogue((), None, ()))
+    monkeypatch.setattr(write, "reference", lambda folder: False)
+    [index] = editions.site(tmp_path)
+    assert "pip install pdoc" in capsys.readouterr().out
+    assert 'href="api/index.html"' not in index.read_text(encoding="utf-8")
+
+    def written(folder):
+        folder.mkdir()
+        (folder / "index.html").write_text("reference", encoding="utf-8")
+        return True
+
+    monkeypatch.setattr(write, "reference", written)
+    *_, index = editions.site(tmp_path)
+    assert 'href="api/index.html"' in index.read_text(encoding="utf-8")

@@ -63,6 +63,30 @@ def test_readme_badge_opens_the_first_lesson_of_this_repository():
     assert links == [f"https://mybinder.org/v2/gh/{owner_and_name}/main?urlpath=lab/tree/notebooks/00_start_here.ipynb"]
 
 
+def test_readme_leads_to_the_site_of_this_repository_first():
+    owner, _, name = REPOSITORY.removeprefix("https://github.com/").partition("/")
+    links = re.findall(r"(?<!!)\[[^\]!]*\]\((https://[^)]+)\)", read("README.md"))
+    assert links[0] == f"https://{owner}.github.io/{name}/"
+
+
+def test_the_site_is_published_with_no_more_rights_than_that_takes():
+    workflow = yaml.safe_load(read(".github/workflows/pages.yml"))
+    build, publish = workflow["jobs"]["build"], workflow["jobs"]["publish"]
+    assert workflow["permissions"] == {}
+    assert build["permissions"] == {"contents": "read"}
+    assert publish["permissions"] == {"pages": "write", "id-token": "write"}
+    assert "make site" in [step.get("run") for step in build["steps"]]
+    upload = build["steps"][-1]
+    assert upload["with"]["path"] == "build/site"
+    tested = {
+        step["uses"]
+        for step in yaml.safe_load(read(".github/workflows/test.yml"))["jobs"]["test"]["steps"]
+        if "uses" in step
+    }
+    shared = {step["uses"] for step in build["steps"] if "uses" in step and step is not upload}
+    assert shared <= tested
+
+
 def test_every_repository_address_is_the_one_in_pyproject():
     name = REPOSITORY.rpartition("/")[2]
     for file in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff"):

@@ -73,7 +73,7 @@ export class Panel {
     const side = this.names.length ? h("div", { class: "controls" }, ...first.map((name) => this.controls[name].element), this.view.groups ? null : rest) : null;
     if (this.view.groups) rest?.classList.add("groups");
     const element = h(
-      "section", { class: `panel ${this.spec.panel}`, "aria-label": this.view.label ?? `panel: ${this.spec.panel}` },
+      "div", { role: "group", class: `panel ${this.spec.panel}`, "aria-label": this.view.label ?? `panel: ${this.spec.panel}` },
       h("div", { class: "view" }, ...this.view.body), side, this.say, this.alert, this.view.groups ? rest : null,
     );
     element.addEventListener("keydown", (event) => {
