@@ -12,7 +12,20 @@ from tests.browser.test_lessons import MINUTE, RUN_ALL, SCREENSHOTS, SHUTDOWN, C
 
 pytestmark = pytest.mark.browser
 
-PANELS = {"stage": "stage_panel()", "counts": "counts_panel()"}
+PANELS = {
+    "stage": "stage_panel()",
+    "counts": "counts_panel()",
+    "decision": "decision_panel()",
+    "door": "door_panel()",
+    "porter": "porter_panel()",
+    "lab": "lab_panel(my_policy)",
+}
+"""Those with controls. The other two ask the reader."""
+ASKING = {
+    "game": "game_panel()",
+    "predict": "predict_panel('L00-P9', 'How many exits?', unit='exits', low=0, high=10)",
+}
+POLICY = "def my_policy(v):\n    return v.apicv_active and not v.housekeeping_cpu"
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 PRINTED = "() => [...document.querySelectorAll('.jp-OutputArea-output pre')].map(each => each.textContent)"
 RUN_CELL = """async (number) => {
@@ -30,14 +43,18 @@ THEME = """async (name) => {
     await jupyterapp.commands.execute('apputils:change-theme', { theme: `JupyterLab ${name}` });
 }"""
 SERIOUS = ("serious", "critical")
+PRINT, SET, OTHER_POLICY, REVEAL = (1 + len(PANELS) + len(ASKING) + i for i in range(4))
+"""The cells after the panels."""
 
 
 def make_gallery(lab):
-    """A notebook with all panels, each named, and a cell that prints their settings."""
-    cells = ["import json\nfrom kvmlab import panels"]
-    cells += [f"{name} = panels.{call}\n{name}" for name, call in PANELS.items()]
+    """A notebook with all panels, each named, a cell that prints their settings, and cells that speak to some."""
+    cells = [f"import json\nfrom kvmlab import panels\n{POLICY}"]
+    cells += [f"{name} = panels.{call}\n{name}" for name, call in {**PANELS, **ASKING}.items()]
     cells.append(f"print(json.dumps([panel.settings for panel in ({', '.join(PANELS)},)]))")
     cells.append("stage.settings = {'kernel': 'v5.2', 'hlt_in_guest': True}")
+    cells.append("def other(v):\n    return False\nlab.policy = other")
+    cells.append("predict.reveal(4)")
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata={"kernelspec": KERNEL}
     )
@@ -105,7 +122,7 @@ def test_it_fits_a_projector_with_its_main_controls(gallery, panel):
 def test_axe_finds_nothing_serious(gallery, panel):
     from axe_playwright_python.sync_playwright import Axe
 
-    for theme in ("light", "dark"):
+    for theme in ("dark", "light"):
         gallery.evaluate(THEME, theme.title())
         gallery.wait_for_function(
             "t => document.querySelector('.kvmlab').kvmlab.element.dataset.theme === t", arg=theme
@@ -120,7 +137,7 @@ def test_python_knows_what_the_reader_has_set(gallery):
     panel = panel_in(gallery, 1)
     panel.evaluate("host => host.kvmlab.moved({ kernel: 'v6.18', mwait_in_guest: true })")
     gallery.wait_for_timeout(300)
-    gallery.evaluate(RUN_CELL, len(PANELS) + 1)
+    gallery.evaluate(RUN_CELL, PRINT)
     gallery.wait_for_function(
         "() => [...document.querySelectorAll('.jp-OutputArea-output pre')].some(e => e.textContent.includes('v6.18'))"
     )
@@ -130,10 +147,43 @@ def test_python_knows_what_the_reader_has_set(gallery):
 
 def test_the_panel_follows_python(gallery):
     panel = panel_in(gallery, 1)
-    gallery.evaluate(RUN_CELL, len(PANELS) + 2)
+    gallery.evaluate(RUN_CELL, SET)
     gallery.wait_for_function("() => document.querySelector('.kvmlab').kvmlab.settings.kernel === 'v5.2'")
     assert "v5.2" in state(panel)[2]
     assert panel.locator(".controls select").first.evaluate("s => s.selectedOptions[0].textContent") == "v5.2 (before)"
+
+
+def test_a_policy_that_is_defined_again_takes_effect(gallery):
+    panel = panel_in(gallery, list(PANELS).index("lab") + 1)
+    assert "other" in state(panel)[2] or "my_policy" in state(panel)[2]
+    gallery.evaluate(RUN_CELL, OTHER_POLICY)
+    gallery.wait_for_function("host => host.kvmlab.say.textContent.includes('other')", arg=panel.element_handle())
+    assert "my_policy" not in state(panel)[2]
+
+
+def test_a_prediction_is_revealed_after_it_was_made(gallery):
+    panel = panel_in(gallery, len(PANELS) + list(ASKING).index("predict") + 1)
+    before = panel.evaluate("host => host.shadowRoot.textContent")
+    gallery.evaluate(RUN_CELL, REVEAL)
+    gallery.wait_for_timeout(300)
+    assert panel.evaluate("host => host.shadowRoot.textContent") == before, "nothing is shown before the guess"
+    panel.locator("[role=slider]").first.focus()
+    gallery.keyboard.press("ArrowRight")
+    panel.get_by_text("This is my guess").click()
+    gallery.wait_for_function("host => host.kvmlab.view.state().told", arg=panel.element_handle())
+    assert "it is 4 exits" in panel.evaluate("host => host.shadowRoot.textContent")
+
+
+def test_the_game_is_played_by_keys(gallery):
+    panel = panel_in(gallery, len(PANELS) + list(ASKING).index("game") + 1)
+    panel.locator("button").first.focus()
+    rounds = panel.evaluate("host => host.kvmlab.view.state().rounds.length")
+    for _ in range(rounds):
+        gallery.keyboard.press("2")
+        gallery.keyboard.press("Enter")
+    chosen = panel.evaluate("host => host.kvmlab.view.state().chosen")
+    assert len(chosen) == rounds
+    assert state(panel)[1] == ""
 
 
 def test_what_goes_wrong_is_shown_and_the_panel_recovers(gallery):

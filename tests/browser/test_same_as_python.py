@@ -12,7 +12,9 @@ import pytest
 from kvmlab.engine.layout import CONSTANT, TABLES
 from kvmlab.engine.plain import as_array
 from kvmlab.lab import panels
+from kvmlab.lab.panels.door_host import DOOR
 from kvmlab.lab.panels.front_end import script
+from kvmlab.lab.panels.porter_host import PORTER
 from kvmlab.model.names import EXITS
 from kvmlab.results.follow import follow
 
@@ -33,7 +35,7 @@ SEE = """async (settings) => {
             const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
             tables[name] = [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
         }
-        const { figures, story } = panel.view.state();
+        const { figures, story } = panel.view.state() ?? {};
         seen.push({ tables, figures, story, error: panel.alert.textContent });
     }
     return seen;
@@ -104,6 +106,16 @@ def test_the_counts_are_pythons(see):
         for figures, (name, run) in zip(seen["figures"], runs.items(), strict=True):
             assert figures["name"] == name
             check_figures(figures, run)
+
+
+@pytest.mark.parametrize(("make", "world"), [(panels.door_panel, DOOR), (panels.porter_panel, PORTER)])
+def test_what_is_played_is_pythons(see, make, world):
+    panel = make()
+    settings = drawn(panel, SETTINGS // 3)
+    for chosen, seen in zip(settings, see(panel, settings), strict=True):
+        panel.settings = {name: value for name, value in chosen.items() if name in world.controls}
+        assert seen["error"] == ""
+        assert seen["tables"] == digests({name: getattr(panel.run.machine, name) for name in TABLES}), chosen
 
 
 def check_figures(figures, run):

@@ -93,7 +93,7 @@ def test_another_vendor_is_said():
     ("arguments", "complaint"),
     [
         ({"seconds": (1, 2, 3)}, r"seconds: .* is not allowed; it must be one number, or two"),
-        ({"seconds": 0}, "seconds: 0 does not fit"),
+        ({"seconds": 0}, "seconds: 0 is not allowed"),
         ({"vcpus": 1.5}, "vcpus: 1.5"),
         ({"table": 4}, "table=4"),
     ],

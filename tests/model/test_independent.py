@@ -25,7 +25,8 @@ FREE = replace(Costs.zero(), guest_handler=ShiftedLognormal(20, 20, 0))
 def guests(draw, cpu, period, costs=FREE):
     mode = draw(st.sampled_from(["tsc_deadline", "oneshot", "periodic"]))
     writes = {}
-    if mode != "periodic" and draw(st.booleans()):
+    # Where steps take time, writes 83 us apart beside a host timer every 101 us meet an open door or not by a few us.
+    if costs is FREE and mode != "periodic" and draw(st.booleans()):
         writes = {
             "rewrites": draw(st.integers(1, 6)),
             "rewrite_every_us": draw(st.sampled_from([83, 197, 389])),

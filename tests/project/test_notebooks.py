@@ -16,7 +16,7 @@ from tools import editions
 
 LESSONS = sorted(NOTEBOOKS.glob("*.ipynb"))
 LARGEST = 350_000  # about eight pictures, and the text
-STILL = "A picture of the panel"
+PANEL = '<div class="kvmlab"'
 LARGEST_OUTPUT = 60_000
 
 pytestmark = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
@@ -136,7 +136,7 @@ def test_stored_as_run_once_from_top_to_bottom(path):
 
 
 def test_pictures_have_alt_text_and_captions(path):
-    panels = [output for output in outputs(path) if STILL in html(output)]
+    panels = [output for output in outputs(path) if PANEL in html(output)]
     pictures = [output for output in outputs(path) if "<img" in html(output) and output not in panels]
     assert pictures or panels
     for output in pictures:

@@ -32,6 +32,9 @@ from kvmlab.results import follow, story
 from kvmlab.scenario.costs import Costs
 
 IMPORT = re.compile(r"^import (\{[^}]*\}) from \"\./(\w+)\.js\";\n", re.M)
+COMMENT = re.compile(r"^[ \t]*(?:/\*\*(?:(?!\*/).)*\*/|//[^\n]*)[ \t]*\n", re.M | re.S)
+"""A comment that has its lines to itself; a page does without it, and without indentation."""
+INDENT = re.compile(r"^[ \t]+", re.M)
 EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class) (\w+))", re.M)
 REASONS = ("MSR_WRITE", "PREEMPTION_TIMER", "EXTERNAL_INTERRUPT", "HLT", "PAUSE_INSTRUCTION", "EPT_MISCONFIG")
 """The exits in the order in which bars show them: what the timer costs comes first."""
@@ -57,7 +60,7 @@ def joined(main: str) -> str:
         text = web(f"{name}.js")
         for _, needed in IMPORT.findall(text):
             add(needed)
-        body = IMPORT.sub(r"const \1 = \2_js;\n", text)
+        body = IMPORT.sub(r"const \1 = \2_js;\n", INDENT.sub("", COMMENT.sub("", text)))
         exported = ", ".join(EXPORT.findall(body))
         done[name] = f"const {name}_js = (() => {{\n{EXPORT.sub('', body)}\nreturn {{ {exported} }};\n}})();"
 
