@@ -49,6 +49,23 @@ def test_guests_that_halt_are_reproduced(name, vcpus):
     assert w.of(w.reproduced_as, "exits").value == pytest.approx(recorded, rel=0.05)
 
 
+OFTEN_WOKEN = {
+    "by devices": {"MSR_WRITE": (480, 1.0), "HLT": (30_000, 120.0), "CPUID": (20, 1.0)},
+    "AMD": {"msr": (500, 1.2), "hlt": (11_600, 62.0), "interrupt": (19_000, 1.5)},
+    "some at work": {"MSR_WRITE": (760, 1.2), "HLT": (10_900, 420.0), "PREEMPTION_TIMER": (420, 1.0)},
+}
+
+
+@pytest.mark.parametrize("name", OFTEN_WOKEN)
+def test_guests_that_are_woken_often_halt_as_often_as_recorded(name):
+    """Halting and waking take their time, too, which is none of the guest's idleness."""
+    rows = OFTEN_WOKEN[name]
+    w = what_if(table(rows), seconds=5, replications=1, revisions=["rev3"])
+    check_backcast(w)
+    halts = next(count for row, (count, _) in rows.items() if row.lower() == "hlt")
+    assert w.of("rev3", "HLT").value == pytest.approx(halts / 5, rel=0.03)
+
+
 GUESTS = {
     "ticks and halts": kl.Workload(tick_hz=250, busy_us=300, idle_us=700, other_exit_hz=3000, host_irq_hz=300),
     "woken by devices": kl.Workload(tick_hz=100, idle_us=1, nohz_idle=False, device_irq_hz=800),

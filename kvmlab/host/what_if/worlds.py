@@ -84,11 +84,18 @@ def bursts_of(measured: Measured, world: World) -> tuple[float, float, float]:
         return 0.0, 1.0, 0.0  # it only waits
     found = min(world.timers, measured.expiries_at_work or 0.0)
     if not found:
-        return SHORT_US, min(1e8, max(SHORT_US, 1e6 / bursts_hz)), 0.0
+        return SHORT_US, min(1e8, max(SHORT_US, 1e6 / bursts_hz - SHORT_US - wake_up_us(measured))), 0.0
     at_work = found / world.timers
     # Exits prolong a burst, as the guest makes no progress meanwhile.
     progress = max(0.1 * at_work, at_work - per_second(measured.handled_s))
-    return min(1e8, 1e6 * progress / bursts_hz), min(1e8, 1e6 * max(1e-6, 1 - at_work) / bursts_hz), at_work
+    idle_us = 1e6 * (1 - at_work) / bursts_hz - wake_up_us(measured)
+    return min(1e8, 1e6 * progress / bursts_hz), min(1e8, max(SHORT_US, idle_us)), at_work
+
+
+def wake_up_us(measured: Measured) -> float:
+    """Return how long it takes to halt and to be woken again, in us on average: no time of the guest's."""
+    costs = measured.costs
+    return sum(each.mean_ns for each in (costs.hlt, costs.wake_up, costs.cstate_exit)) / 1e3
 
 
 def workload_of(measured: Measured, world: World, waits_by: str) -> Workload:
