@@ -94,10 +94,21 @@ def test_every_control_moves_by_keyboard(gallery, panel):
     )
 
 
+def move_by_mouse(panel):
+    """Click on a switch, or into a slider away from where it stands."""
+    switch = panel.locator(".controls .switch input:visible").first
+    if switch.count():
+        switch.click()
+    else:
+        slider = panel.locator(".controls input[type=range]:visible").first
+        at_end = slider.evaluate("c => Number(c.value) > Number(c.max) / 2")
+        box = slider.bounding_box()
+        slider.click(position={"x": 6 if at_end else box["width"] - 6, "y": box["height"] / 2})
+
+
 def test_a_control_moves_by_mouse(gallery, panel):
     before = state(panel)
-    switch = panel.locator(".controls .switch input").first
-    switch.click()
+    move_by_mouse(panel)
     after = state(panel)
     assert after[0] > before[0]
     assert after[3] != before[3]
@@ -171,7 +182,7 @@ def test_a_prediction_is_revealed_after_it_was_made(gallery):
     gallery.keyboard.press("ArrowRight")
     panel.get_by_text("This is my guess").click()
     gallery.wait_for_function("host => host.kvmlab.view.state().told", arg=panel.element_handle())
-    assert "it is 4 exits" in panel.evaluate("host => host.shadowRoot.textContent")
+    assert "It is 4 exits" in panel.evaluate("host => host.shadowRoot.textContent")
 
 
 def test_the_game_is_played_by_keys(gallery):

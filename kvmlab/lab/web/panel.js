@@ -195,6 +195,7 @@ export class Panel {
    */
   connect(model) {
     this.model = model;
+    if (JSON.stringify(model.get("policy")) !== JSON.stringify(this.policy)) this.follow(model.get("policy"));
     if (this.drawn && Number(this.host.dataset.serial) > 1) this.tell();
     else this.set(model.get("settings"), false);
     if (this.given !== null) this.send({ answer: this.given });
