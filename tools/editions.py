@@ -13,7 +13,9 @@ from typing import Any
 
 import nbformat
 from nbconvert import HTMLExporter
-from nbconvert.preprocessors import Preprocessor, TagRemovePreprocessor
+from nbconvert.preprocessors import Preprocessor
+
+from kvmlab.cli.lessons import student_text
 
 ROOT = Path(__file__).parent.parent
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -45,10 +47,8 @@ class LinkPages(Preprocessor):
 
 def student(lesson: Path, folder: Path) -> Path:
     """Write a lesson without its solutions; its outputs are those of a reader who has not answered yet."""
-    notebook = nbformat.read(lesson, as_version=4)
-    notebook, _ = TagRemovePreprocessor(remove_cell_tags={"solution"}).preprocess(notebook, {})
     written = folder / lesson.name
-    nbformat.write(notebook, written)
+    written.write_text(student_text(lesson.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
     return written
 
 
