@@ -94,11 +94,12 @@ $(VENV)/ready-to-test: $(VENV)/ready requirements-test.lock
 	@rm -rf $(DOWNLOADS)
 	@touch $@
 
-# The browser opens the lesson itself, with no file:// page in between, which some browsers may not read.
+# The browser opens the lesson itself, with no file:// page in between, which some browsers may not read. Nothing is asked
+# of the network (news, updates), and no language servers are looked for: npm would be run for that, and leave its log.
 lab: setup
 	$(BIN)/python -m jupyterlab $(AS_ROOT) --ServerApp.root_dir=$(dir $(LESSON)) --ServerApp.use_redirect_file=False \
 	  --LabApp.default_url=/lab/tree/$(notdir $(LESSON)) --LabApp.news_url=None \
-	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
+	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LanguageServerManager.autodetect=False
 
 test: lint unit notebooks browser
 
