@@ -158,6 +158,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
 lock: tools
 	$(COMPILE) --extra lab $(UPGRADE) --output-file requirements.lock
 	$(COMPILE) --extra lab --extra test --group setup --constraint requirements.lock $(UPGRADE) --output-file requirements-test.lock
+	@rm -rf $(DOWNLOADS)
 
 clean:
 	rm -rf $(VENV) $(VENV)-lowest-direct $(VENV)-highest build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
