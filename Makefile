@@ -8,6 +8,8 @@
 ## make student    write the lessons without their solutions to build/student/
 ## make html       write the lessons as pages that need no kernel and no network to build/html/
 ## make site       write the same pages for a web server to build/site/, with a reference if pdoc is in .venv
+## make api        write the reference of kvmlab's functions to build/site/api/
+## make versions   the tests with other versions: RESOLUTION=lowest-direct (the lowest that will do) or highest
 ## make fuzz       feed the readers of formats with mutated input (SECONDS=60 for each; needs the extra `fuzz`)
 ## make bench      run the benchmarks
 ## make lock       write the locks again from pyproject.toml (UPGRADE=--upgrade: with the newest versions)
@@ -20,6 +22,7 @@ VENV ?= .venv
 JOBS ?= 2
 SECONDS ?= 60
 LESSON ?= notebooks/00_start_here.ipynb
+RESOLUTION ?= lowest-direct
 
 ifeq ($(OS),Windows_NT)
 BIN := $(VENV)/Scripts
@@ -28,9 +31,24 @@ BIN := $(VENV)/bin
 endif
 # In a container one is often root, and has to say so.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+# Everything stays in this folder: downloads are dropped once they are installed (who sets UV_CACHE_DIR keeps them there),
+# and what Jupyter, IPython and matplotlib write goes to $(VENV)/home.
+HERE := $(if $(filter /%,$(firstword $(VENV))),,$(CURDIR)/)$(VENV)
+DOWNLOADS := $(if $(UV_CACHE_DIR),,$(VENV)/downloads)
+export UV_CACHE_DIR ?= $(HERE)/downloads
+export JUPYTER_CONFIG_DIR := $(HERE)/home/config
+export JUPYTER_DATA_DIR := $(HERE)/home/data
+export JUPYTER_RUNTIME_DIR := $(HERE)/home/runtime
+export IPYTHONDIR := $(HERE)/home/ipython
+export MPLCONFIGDIR := $(HERE)/home/matplotlib
+export PIP_NO_CACHE_DIR := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# The certificates that this system trusts, as pip does: a proxy that looks inside has one of its own.
+export UV_SYSTEM_CERTS := 1
 
 .PHONY: help setup tools lab test lint format web outputs student html site unit notebooks browser fuzz bench lock clean
+.PHONY: api versions
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -50,6 +68,11 @@ $(VENV)/pyvenv.cfg:
 	exit 1
 
 # uv installs a lock three to four times as fast as pip does; where uv cannot reach its index, pip may.
+define uv
+sed -n '/^uv==/,/#/p' requirements-test.lock > $(VENV)/uv.txt \
+  && $(BIN)/python -m pip install --quiet --require-hashes -r $(VENV)/uv.txt
+endef
+
 define install
 $(BIN)/uv pip install --quiet --python $(VENV) --require-hashes --compile-bytecode -r $(1) \
   || $(BIN)/python -m pip install --require-hashes -r $(1)
@@ -58,19 +81,26 @@ endef
 # Installing kvmlab itself translates its rules to WebAssembly: that takes llvmlite, which pip or uv fetch for the moment.
 $(VENV)/ready: $(VENV)/pyvenv.cfg requirements.lock pyproject.toml hatch_build.py
 	@echo 'Installing what the lessons need into $(VENV) (the first time this takes up to a minute) ...'
-	@sed -n '/^uv==/,/#/p' requirements.lock > $(VENV)/uv.txt
-	@$(BIN)/python -m pip install --quiet --require-hashes -r $(VENV)/uv.txt
+	@$(uv)
 	@$(call install,requirements.lock)
 	@$(BIN)/uv pip install --quiet --python $(VENV) --no-deps -e . || $(BIN)/python -m pip install --no-deps -e .
+	@$(BIN)/python -m pip uninstall --quiet --yes uv
+	@rm -rf $(DOWNLOADS)
 	@touch $@
 
 $(VENV)/ready-to-test: $(VENV)/ready requirements-test.lock
 	@echo 'Installing what the tests need as well ...'
+	@$(uv)
 	@$(call install,requirements-test.lock)
+	@rm -rf $(DOWNLOADS)
 	@touch $@
 
+# The browser opens the lesson itself, with no file:// page in between, which some browsers may not read. Nothing is asked
+# of the network (news, updates), and no language servers are looked for: npm would be run for that, and leave its log.
 lab: setup
-	$(BIN)/python -m jupyterlab $(AS_ROOT) $(LESSON)
+	$(BIN)/python -m jupyterlab $(AS_ROOT) --ServerApp.root_dir=$(dir $(LESSON)) --ServerApp.use_redirect_file=False \
+	  --LabApp.default_url=/lab/tree/$(notdir $(LESSON)) --LabApp.news_url=None \
+	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LanguageServerManager.autodetect=False
 
 test: lint web unit notebooks browser
 
@@ -102,7 +132,7 @@ outputs: tools
 student html: setup
 	$(BIN)/python -m tools.editions $@
 
-site: setup
+site: tools
 	rm -rf build/site
 	$(BIN)/python -m tools.editions site
 
@@ -117,6 +147,18 @@ endif
 browser: tools
 	$(BIN)/pytest tests/browser -m browser -n $(JOBS)
 
+# The ends of what pyproject.toml admits, in an environment of their own.
+OTHER = $(VENV)-$(RESOLUTION)
+versions: tools
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(OTHER)
+	$(BIN)/uv pip install --quiet --python $(OTHER) --resolution $(RESOLUTION) -e '.[lab,test]' 'uv>=0.9'
+	@rm -rf $(DOWNLOADS)
+	$(OTHER)/bin/python -m pytest -n $(JOBS) -m 'not browser and not index'
+	$(OTHER)/bin/python -m pytest -p nbval --nbval --nbval-sanitize-with tests/nbval.cfg notebooks -n $(JOBS) --dist loadfile
+
+api: tools
+	$(BIN)/python -m tools.api build/site/api
+
 fuzz: tools
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet atheris || true
 	$(BIN)/python tools/fuzz.py $(SECONDS)
@@ -127,11 +169,13 @@ bench: tools
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
   --custom-compile-command 'make lock' --quiet
 
-lock: setup
-	$(COMPILE) --extra lab --group setup $(UPGRADE) --output-file requirements.lock
+lock: tools
+	$(COMPILE) --extra lab $(UPGRADE) --output-file requirements.lock
 	$(COMPILE) --extra lab --extra test --group setup --constraint requirements.lock $(UPGRADE) --output-file requirements-test.lock
+	@rm -rf $(DOWNLOADS)
 
 clean:
-	rm -rf $(VENV) node_modules build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-lowest-direct $(VENV)-highest node_modules build dist
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	rm -rf tests/browser/screenshots kvmlab/engine/rules*.wasm
 	find . -name __pycache__ -prune -exec rm -rf {} +

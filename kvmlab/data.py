@@ -1,4 +1,4 @@
-"""Where the data files are: published tables, costs, patch history, recordings."""
+"""Where the data files are (published tables, costs, patch history, recordings), and the lessons."""
 
 from __future__ import annotations
 
@@ -33,6 +33,22 @@ def path(*parts: str) -> Path:
             f" (installed package: {INSTALLED}, checkout: {CHECKOUT})"
         )
     return found
+
+
+def lessons() -> list[Path]:
+    """Return the notebooks of the lessons, in their order: the installed ones where they exist, else the checkout's.
+
+    Raises FileNotFoundError that names both folders where neither has any.
+
+    >>> from kvmlab import data
+    >>> data.lessons()[0].name
+    '00_start_here.ipynb'
+    """
+    folders = (_PACKAGE / "notebooks", _PACKAGE.parent / "notebooks")
+    for folder in folders:
+        if found := sorted(folder.glob("*.ipynb")):
+            return found
+    raise FileNotFoundError(f"no lessons; looked in {folders[0]} (installed package) and {folders[1]} (checkout)")
 
 
 def history() -> pd.DataFrame:

@@ -11,20 +11,16 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
-from nbconvert.preprocessors import TagRemovePreprocessor
-
+from kvmlab.cli.lessons import student_text
 from tools.pages import write
 from tools.pages.catalogue import NOTEBOOKS, ROOT, catalogue
 
 
 def student(lesson: Path, folder: Path) -> Path:
     """Write a lesson without its solutions; its outputs are those of a reader who has not answered yet."""
-    notebook = nbformat.read(lesson, as_version=4)
-    notebook, _ = TagRemovePreprocessor(remove_cell_tags={"solution"}).preprocess(notebook, {})
     written = folder / lesson.relative_to(NOTEBOOKS)
     written.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(notebook, written)
+    written.write_text(student_text(lesson.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
     return written
 
 

@@ -1,4 +1,4 @@
-"""The command line: `kvmlab compare`, `explain`, `what-if`, `diff`, `live` and `convert`.
+"""The command line: `kvmlab compare`, `explain`, `what-if`, `diff`, `live`, `convert` and `lessons`.
 
 Exit codes: 0 done; 1 it could not be done here (no /dev/kvm, a file that cannot be written, a reader that went away);
 2 wrong usage or bad input, with a sentence on stderr; 130 interrupted.

@@ -102,6 +102,14 @@ examples:
   kvmlab convert kvm_stat.log --to csv -o exits.csv
   kvmlab convert trace.txt --to chrome -o trace.json
 """
+LESSONS_HELP = """\
+Writes the lessons, which are Jupyter notebooks, into a folder of your own, and says how to open them. Nothing is
+overwritten: if one of the files is there already, nothing is written.
+
+examples:
+  kvmlab lessons my-lessons
+  kvmlab lessons class --student
+"""
 CODES = """\
 exit codes: 0 done; 1 it could not be done here (for instance no /dev/kvm); 2 wrong usage or bad input; 130 interrupted
 """
@@ -149,6 +157,9 @@ def parser() -> argparse.ArgumentParser:
     add_which(converts)
     converts.add_argument("--to", choices=TARGETS, required=True, help="what to write")
     converts.add_argument("-o", "--output", metavar="OUT", help="the file to write; stdout without")
+    writes = command(subcommands, commands.lessons, "lessons", "write the lessons into a folder", LESSONS_HELP)
+    writes.add_argument("folder", metavar="DIR", help="the folder to write to; made if need be")
+    writes.add_argument("--student", action="store_true", help="leave the solutions out")
     return top
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import kvmlab as kl
+from kvmlab.cli.lessons import next_steps, write_lessons
 from kvmlab.cli.values import csv_text, facts, json_text, plain, value_of
 from kvmlab.results.chrome_trace import write_chrome_trace
 from kvmlab.scenario.files import presets
@@ -148,6 +149,18 @@ def convert(args: argparse.Namespace) -> int:
         else:
             text = json_text({"kind": kind, "rows": table})
     write(text, args.output)
+    return DONE
+
+
+def lessons(args: argparse.Namespace) -> int:
+    """Write the lessons into a folder, and say how to open them."""
+    into = Path(args.folder)
+    try:
+        written = write_lessons(into, student=args.student)
+    except OSError as error:
+        raise CannotError(f"{into}: cannot be written: {error.strerror}" if error.strerror else str(error)) from None
+    edition = " without their solutions" if args.student else ""
+    print(f"wrote {len(written)} lessons{edition}. Next:\n{next_steps(into)}")
     return DONE
 
 

@@ -63,9 +63,9 @@ def module() -> bytes | None:
     found = stored_module()
     if found is None and importlib.util.find_spec("llvmlite") is None:
         return no_module("there is no module of these rules, and no llvmlite to make one")
-    from kvmlab.engine.wasm import usable
-
     try:
+        from kvmlab.engine.wasm import usable  # fails where wasmtime has no machine code for the platform
+
         return usable(found or new_module())
     except Exception as error:  # whatever lies on the disk or goes wrong there: plain Python has the same result
         return no_module(f"the rules could not be compiled ({type(error).__name__}: {error})")

@@ -27,7 +27,9 @@ MADV_HUGEPAGE = 14
 @functools.cache
 def engine() -> wasmtime.Engine:
     """Return the compiler that all modules of this process share."""
-    return wasmtime.Engine()
+    config = wasmtime.Config()
+    config.parallel_compilation = False  # as quick for so small a module, and no threads with memory of their own
+    return wasmtime.Engine(config)
 
 
 @functools.cache

@@ -227,6 +227,20 @@ def test_a_stray_index_ends_the_run_and_not_the_interpreter():
         wasm.WasmMachine(given_tables, GOOD)
 
 
+def test_where_wasmtime_has_no_machine_code_plain_python_runs_and_says_so(tmp_path):
+    """Its package for any platform can be installed everywhere, and fails when it is imported."""
+    (tmp_path / "wasmtime.py").write_text("raise RuntimeError('unsupported architecture for wasmtime: riscv64')\n")
+    script = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "import kvmlab as kl\n"
+        "print(kl.simulate(kl.Scenario(kl.Host(), kl.Guest(vcpus=2), duration_s=0.01)).summary()['exits'] > 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
+    assert done.stderr.count("\n") == 1
+    assert "unsupported architecture" in done.stderr
+
+
 def test_without_wasmtime_plain_python_runs_and_says_so():
     script = (
         "import sys; sys.modules['wasmtime'] = None\n"

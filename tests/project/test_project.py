@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -46,13 +48,14 @@ def locked(name):
 
 
 def declared(*extras):
-    """Return what pyproject.toml asks for with these extras and to set up, the project's own name aside."""
+    """Return what pyproject.toml asks for with these extras, the project's own name aside; for the tests also uv."""
     wanted = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][name] for name in extras)]
-    wanted += PYPROJECT["dependency-groups"].values()
+    wanted += PYPROJECT["dependency-groups"].values() if "test" in extras else []
     requirements = [Requirement(text) for group in wanted for text in group]
     return [requirement for requirement in requirements if requirement.name != PROJECT["name"]]
 
 
+WORKFLOWS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob(".github/workflows/*.yml"))
 LOCKS = {"requirements.lock": ("lab",), "requirements-test.lock": ("lab", "test")}
 """The locks, and the extras that each one holds."""
 
@@ -89,14 +92,14 @@ def test_the_site_is_published_with_no_more_rights_than_that_takes():
 
 def test_every_repository_address_is_the_one_in_pyproject():
     name = REPOSITORY.rpartition("/")[2]
-    for file in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff"):
+    for file in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "TEACHING.md", "CITATION.cff", "pyproject.toml"):
         for address in re.findall(rf"https://github\.com/[\w.-]+/{name}\b", read(file)):
             assert address == REPOSITORY, file
 
 
 def test_citation_agrees():
     citation = yaml.safe_load(read("CITATION.cff"))
-    assert citation["version"] == PROJECT["version"]
+    assert citation["version"] == kvmlab.__version__
     assert citation["license"] == PROJECT["license"]
     assert citation["repository-code"] == REPOSITORY
     assert citation["title"].startswith(PROJECT["name"])
@@ -110,21 +113,21 @@ def test_changelog_agrees():
     assert all(released), headings
     assert "Unreleased" not in headings[1:]
     versions = [Version(match[1]) for match in released]
-    assert str(versions[0]) == PROJECT["version"]
+    assert str(versions[0]) == kvmlab.__version__
     assert versions == sorted(set(versions), reverse=True)
     days = [match[2] for match in released]
     assert days == sorted(days, reverse=True)
     assert days[0] == yaml.safe_load(read("CITATION.cff"))["date-released"]
 
 
-def test_the_package_says_its_version():
-    assert kvmlab.__version__ == PROJECT["version"]
+def test_the_version_stands_in_the_package_alone():
+    assert PROJECT["dynamic"] == ["version"]
+    assert PYPROJECT["tool"]["hatch"]["version"]["path"] == "kvmlab/__init__.py"
 
 
 def test_binder_environment_is_a_thin_layer_over_pyproject():
     environment = yaml.safe_load(read("environment.yml"))
-    *conda, pip = environment["dependencies"]
-    specs = {spec.name.normalized: spec for spec in map(rattler.MatchSpec, conda)}
+    specs = {spec.name.normalized: spec for spec in map(rattler.MatchSpec, environment["dependencies"])}
     assert environment["name"] == PROJECT["name"]
     assert environment["channels"] == ["conda-forge"]
     assert set(specs) == {"python", "pip"}
@@ -132,14 +135,20 @@ def test_binder_environment_is_a_thin_layer_over_pyproject():
     assert PROJECT["requires-python"] == f">={PYTHONS[0]},<3.{int(PYTHONS[-1][2:]) + 1}"
     admitted = {python for python in PYTHONS if python_pin.matches(rattler.Version(python))}
     assert len(admitted) == 1, "Binder must not move to another Python by itself"
-    [editable] = [Requirement(line.replace("-e .", PROJECT["name"], 1)) for line in pip["pip"]]
-    assert editable.extras == {"lab"} <= set(PROJECT["optional-dependencies"])
+
+
+def test_binder_installs_the_lock_of_the_lessons():
+    script = ROOT / "postBuild"
+    assert os.access(script, os.X_OK)
+    installs = [shlex.split(line) for line in read("postBuild").splitlines() if "pip install" in line]
+    [locked_ones, editable] = [[word for word in words if word != "--no-cache-dir"][4:] for words in installs]
+    assert locked_ones == ["--require-hashes", "-r", "requirements.lock"]
+    assert editable == ["--no-deps", "-e", "."]
 
 
 def test_binder_looks_at_the_root():
     assert not (ROOT / "binder").exists()
     assert not (ROOT / ".binder").exists()
-    assert not (ROOT / "postBuild").exists()
 
 
 def test_workflow_runs_the_make_targets_on_the_oldest_and_newest_python():
@@ -151,6 +160,57 @@ def test_workflow_runs_the_make_targets_on_the_oldest_and_newest_python():
     assert {"make setup", "make test"} <= {step.get("run") for step in job["steps"]}
     assert set(workflow[True]) == {"push", "pull_request", "schedule"}  # YAML 1.1 reads the key `on` as true
     assert "make test" in read(".ci/run")
+
+
+def test_workflow_runs_the_ends_of_what_is_admitted():
+    jobs = yaml.safe_load(read(".github/workflows/test.yml"))["jobs"]
+    ends = jobs["versions"]["strategy"]["matrix"]["include"]
+    assert ends == [
+        {"resolution": "lowest-direct", "python": PYTHONS[0]},
+        {"resolution": "highest", "python": PYTHONS[-1]},
+    ]
+    assert "make versions RESOLUTION=${{ matrix.resolution }}" in {
+        step.get("run") for step in jobs["versions"]["steps"]
+    }
+    assert jobs["wheels"]["env"] == {"KVMLAB_WHEELS": "all"}
+
+
+def test_actions_are_pinned_by_commit_with_their_version():
+    used = [line for name in WORKFLOWS for line in read(name).splitlines() if "uses:" in line]
+    assert used
+    assert [line for line in used if not re.search(r"uses: [\w.-]+/[\w.-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line)] == []
+    pins = {tuple(line.partition("uses: ")[2].split("@")) for line in used}
+    assert len({action for action, _ in pins}) == len(pins), "one action, one version"
+    [updates] = yaml.safe_load(read(".github/dependabot.yml"))["updates"]
+    assert updates["package-ecosystem"] == "github-actions"
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_workflows_may_only_read_unless_they_say_why(name):
+    workflow = yaml.safe_load(read(name))
+    assert workflow["permissions"] in ({}, {"contents": "read"})
+    more = {job: body["permissions"] for job, body in workflow["jobs"].items() if "permissions" in body}
+    allowed = ({"contents": "read"}, {"id-token": "write"}, {"id-token": "write", "pages": "write"})
+    assert [job for job, permissions in more.items() if permissions not in allowed] == []
+
+
+def test_a_release_is_published_by_who_it_is_and_not_by_a_password():
+    text = read(".github/workflows/release.yml")
+    jobs = yaml.safe_load(text)["jobs"]
+    assert "secrets" not in text
+    assert "password" not in text.partition("name: release")[2]
+    assert jobs["publish"]["needs"] == "build"
+    assert jobs["publish"]["environment"] == "pypi"
+
+
+@pytest.mark.parametrize("form", ["wrong_lesson", "misread_recording"])
+def test_issue_forms_ask_for_what_is_needed(form):
+    asked = yaml.safe_load(read(f".github/ISSUE_TEMPLATE/{form}.yml"))
+    fields = {field["id"]: field for field in asked["body"] if field["type"] != "markdown"}
+    assert {"input", "textarea", "markdown"} >= {field["type"] for field in asked["body"]}
+    assert all(field["attributes"]["label"] for field in fields.values())
+    needed = {"wrong_lesson": {"where", "what", "source"}, "misread_recording": {"recording", "command", "said"}}[form]
+    assert needed <= {name for name, field in fields.items() if field.get("validations", {}).get("required")}
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
@@ -177,12 +237,13 @@ def test_every_locked_package_has_hashes(lock):
     assert [name for name, entries in locked(lock).items() if not all(hashes for _, hashes in entries)] == []
 
 
-def test_the_locks_agree_and_only_the_test_needs_a_compiler():
+def test_the_locks_agree_and_the_lessons_need_no_compiler_and_no_tool():
     lab, test = locked("requirements.lock"), locked("requirements-test.lock")
     pins = [{str(entry.specifier) for entry, _ in lock[name]} for lock in (lab, test) for name in lab]
     assert pins[: len(lab)] == pins[len(lab) :]
-    assert "llvmlite" in test
-    assert "llvmlite" not in lab
+    tools = {"llvmlite", "uv", "pytest", "mypy", "playwright"}
+    assert tools <= set(test)
+    assert not tools & set(lab)
 
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "TEACHING.md", "CHANGELOG.md"])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -79,5 +77,7 @@ def reference(folder: Path) -> bool:
     """Write the reference of the functions into `folder`, if pdoc is installed; return whether it is."""
     if importlib.util.find_spec("pdoc") is None:
         return False
-    subprocess.run([sys.executable, "-m", "pdoc", "--output-directory", str(folder), "kvmlab"], check=True, cwd=ROOT)
+    from tools import api
+
+    api.write(folder, api.rooms())
     return True

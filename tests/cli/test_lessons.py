@@ -1,0 +1,65 @@
+"""`kvmlab lessons`: the notebooks in a folder of the reader's own."""
+
+from __future__ import annotations
+
+import nbformat
+import pytest
+
+from kvmlab import data
+from kvmlab.cli import lessons
+from tests.places import NOTEBOOKS
+
+NAMES = [path.name for path in sorted(NOTEBOOKS.glob("*.ipynb"))]
+
+
+def test_writes_the_lessons_as_they_are_and_says_what_to_type(run, tmp_path):
+    folder = tmp_path / "a new" / "folder"
+    code, out, err = run("lessons", folder)
+    assert (code, err) == (0, "")
+    assert sorted(path.name for path in folder.iterdir()) == NAMES
+    assert all((folder / name).read_bytes() == (NOTEBOOKS / name).read_bytes() for name in NAMES)
+    assert f'cd "{folder}"' in out
+    assert f"jupyterlab {NAMES[0]}" in out
+
+
+def test_student_edition_has_no_solution_and_is_what_jupyter_would_write(run, tmp_path):
+    assert run("lessons", tmp_path / "s", "--student")[0] == 0
+    for name in NAMES:
+        text = (tmp_path / "s" / name).read_text(encoding="utf-8")
+        notebook = nbformat.reads(text, as_version=4)
+        nbformat.validate(notebook)
+        assert nbformat.writes(notebook) + "\n" == text
+        assert "# Solution of" not in text
+        left = {cell.id for cell in notebook.cells}
+        whole = nbformat.read(NOTEBOOKS / name, as_version=4)
+        assert {cell.id for cell in whole.cells if cell.id not in left} == {
+            cell.id for cell in whole.cells if "solution" in cell.metadata.get("tags", ())
+        }
+
+
+def test_overwrites_nothing_and_then_writes_nothing(run, tmp_path):
+    (tmp_path / NAMES[4]).write_text("my answers", encoding="utf-8")
+    code, out, err = run("lessons", tmp_path)
+    assert (code, out) == (1, "")
+    assert NAMES[4] in err
+    assert [path.name for path in tmp_path.iterdir()] == [NAMES[4]]
+    assert (tmp_path / NAMES[4]).read_text(encoding="utf-8") == "my answers"
+
+
+def test_a_folder_that_cannot_be_made_is_named(run, tmp_path):
+    (tmp_path / "file").touch()
+    code, _, err = run("lessons", tmp_path / "file" / "below")
+    assert code == 1
+    assert str(tmp_path / "file" / "below") in err
+
+
+def test_says_to_install_jupyterlab_where_it_is_missing(monkeypatch, tmp_path):
+    assert "pip install" not in lessons.next_steps(tmp_path)
+    monkeypatch.setattr(lessons.importlib.util, "find_spec", lambda name: None)
+    assert '"kvmlab[lab]"' in lessons.next_steps(tmp_path)
+
+
+def test_without_lessons_both_places_are_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(data, "_PACKAGE", tmp_path / "kvmlab")
+    with pytest.raises(FileNotFoundError, match="checkout"):
+        data.lessons()

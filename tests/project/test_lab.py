@@ -1,0 +1,77 @@
+"""What `make lab` types opens the first lesson itself in the browser, and writes only where the Makefile says."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from tests.places import ROOT
+
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32" or not shutil.which("make"), reason="there is no make, or no POSIX shell, to type it in"
+)
+
+
+def recipe(target):
+    """Return the last command that make would run for a target, with this Python in place of .venv's."""
+    asked = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    words = shlex.split(asked.replace("\\\n", " ").strip().splitlines()[-1])
+    return [sys.executable, *words[1:]]
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """Run `make lab`'s command with a browser that writes down what it was to open; return that."""
+    note, home = tmp_path / "opened", tmp_path / "home"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {note}.part && mv {note}.part {note}\n')
+    browser.chmod(0o755)
+    folders = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "MPLCONFIGDIR")
+    environment = os.environ | {name: str(tmp_path / "venv" / name) for name in folders}
+    environment |= {"BROWSER": f"{browser} %s", "HOME": str(home), "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": ""}
+    home.mkdir()
+    with open(tmp_path / "log", "w", encoding="utf-8") as log:
+        server = subprocess.Popen(recipe("lab"), cwd=ROOT, env=environment, stdout=log, stderr=log)
+    try:
+        until = time.monotonic() + 90
+        while not note.exists() and server.poll() is None and time.monotonic() < until:
+            time.sleep(0.1)
+        assert note.exists(), (tmp_path / "log").read_text(encoding="utf-8")
+        yield note.read_text(encoding="utf-8")
+    finally:
+        server.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(20)
+        server.kill()
+    assert list(home.iterdir()) == [], "nothing is written into the home folder"
+
+
+def test_make_lab_opens_the_first_lesson_itself(opened):
+    address, _, token = opened.partition("?")
+    assert address.startswith("http://")
+    assert address.endswith("/lab/tree/00_start_here.ipynb")
+    with urllib.request.urlopen(opened, timeout=30) as page:
+        assert b'"news": {"disabled": true}' in page.read()
+    file = address.replace("/lab/tree/", "/api/contents/") + f"?content=0&{token}"
+    with urllib.request.urlopen(file, timeout=30) as answer:
+        assert b'"type": "notebook"' in answer.read()
+
+
+def test_all_that_programs_write_has_a_place_in_the_environment():
+    names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "MPLCONFIGDIR")
+    exported = dict(
+        line.removeprefix("export ").replace(" ?= ", " := ").split(" := ")
+        for line in (ROOT / "Makefile").read_text(encoding="utf-8").splitlines()
+        if line.startswith("export ")
+    )
+    assert all(exported[name].startswith("$(HERE)/") for name in (*names, "UV_CACHE_DIR"))
+    assert exported["PIP_NO_CACHE_DIR"] == exported["UV_SYSTEM_CERTS"] == "1"
