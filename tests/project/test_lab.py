@@ -23,7 +23,10 @@ pytestmark = pytest.mark.skipif(
 
 def recipe(target):
     """Return the last command that make would run for a target, with this Python in place of .venv's."""
-    asked = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    # `make test` tells the makes below it what it is doing, and they would print that too.
+    outer = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    command = ["make", "--no-print-directory", "-n", target]
+    asked = subprocess.run(command, cwd=ROOT, env=outer, capture_output=True, text=True, check=True).stdout
     words = shlex.split(asked.replace("\\\n", " ").strip().splitlines()[-1])
     return [sys.executable, *words[1:]]
 
