@@ -64,7 +64,7 @@ class Complaints(list[str]):
 @pytest.fixture(scope="module")
 def lab_page(browser: Browser, jupyterlab: Lab) -> Iterator[Page]:
     """JupyterLab, loaded once: that takes longer than most lessons."""
-    with browser.new_page(viewport={"width": 1280, "height": 2000}) as page:
+    with browser.new_page(viewport={"width": 1280, "height": 3000}) as page:
         page.set_default_timeout(MINUTE)
         page.goto(f"{jupyterlab.url}/lab?token={jupyterlab.token}")
         page.wait_for_function("window.jupyterapp")

@@ -21,8 +21,8 @@ from kvmlab.results.follow import follow
 
 pytestmark = pytest.mark.browser
 
-SETTINGS = 60 * int(os.environ.get("KVMLAB_EXAMPLES", "1"))
-"""Of each panel; KVMLAB_EXAMPLES=5 takes 300."""
+SETTINGS = 30 * int(os.environ.get("KVMLAB_EXAMPLES", "1"))
+"""Of each panel; KVMLAB_EXAMPLES=10 takes 300."""
 SEE = """async (settings) => {
     const panel = document.querySelector(".kvmlab").kvmlab;
     const { engine } = panel.tools;
