@@ -11,6 +11,7 @@ from kvmlab import data
 from kvmlab.host import rearmed
 from kvmlab.model.hrtimer import hrtimer_check_target
 from kvmlab.model.names import NEVER
+from tests.host.watched import Watched
 
 ROWS = kl.rearmed_rows()
 SET_UP = (
@@ -82,18 +83,6 @@ def test_an_arm_is_taken_exactly_where_the_rule_takes_it():
 
 
 # --- what goes in -----------------------------------------------------------------------------------------------------
-
-
-class Watched(dict):
-    """A row that remembers what was read."""
-
-    def __init__(self, row):
-        super().__init__(row)
-        self.read = set()
-
-    def __getitem__(self, name):
-        self.read.add(name)
-        return super().__getitem__(name)
 
 
 def test_a_scenario_is_made_of_what_was_set_up():

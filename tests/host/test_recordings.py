@@ -12,6 +12,7 @@ from kvmlab import data, policy
 from kvmlab.host import recordings as recorded
 from kvmlab.host.formats import read_perf_kvm_stat
 from kvmlab.model.names import PLACES
+from tests.host.watched import Watched
 
 ROWS = recorded.recorded_rows()
 SET_UP = [
@@ -88,22 +89,6 @@ def test_what_was_measured_does_not_reach_the_scenario(row):
 
 def test_measured_columns_are_measured():
     assert {"exits", "irq_exits", "halt_exits", "latency_p50", "traced_expiry_on"} <= set(MEASURED)
-
-
-class Watched(dict):
-    """A row that remembers what was read."""
-
-    def __init__(self, row):
-        super().__init__(row)
-        self.read = set()
-
-    def __getitem__(self, name):
-        self.read.add(name)
-        return super().__getitem__(name)
-
-    def get(self, name, default=None):
-        self.read.add(name)
-        return super().get(name, default)
 
 
 def test_a_scenario_is_made_without_looking():

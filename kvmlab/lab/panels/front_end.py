@@ -25,7 +25,7 @@ from kvmlab.lab.panels.porter_host import PORTER
 from kvmlab.lab.panels.rounds import GAME
 from kvmlab.lab.panels.simulation import EVENTS, HOST, LONGEST_NS, MACHINERY
 from kvmlab.model.draws import HIST_BINS, histogram_edges
-from kvmlab.model.names import EXITS, FAST, NEVER, PLACES, Place, State, Trace
+from kvmlab.model.names import EXITS, FAST, PLACES, Place, State, Trace
 from kvmlab.model.one_timer import HOUSEKEEPING_CPU
 from kvmlab.policy import POLICIES, Policy, VcpuFacts, ask, can_use_hv_timer, table_bits, terms
 from kvmlab.results import follow, story
@@ -103,7 +103,6 @@ def story_data() -> dict[str, Any]:
         "ranks": [follow.rank(code) for code in range(len(Trace))],
         "exits": list(EXITS),
         "fast": FAST,
-        "never": NEVER,
         "found": {state.name.lower(): int(state) for state in State},
         "armed": {str(name).replace("None", "null"): text for name, text in story.ARMED.items()},
         "fires": dict(story.PLACE),

@@ -7,7 +7,6 @@ import { given } from "./world.js";
  * @typedef {{name: string, duration: number, exits: Exit[], total: number, p50: number, p99: number, max: number,
  *   bins: number[], latencies: number, taken: number, gap: number, places: number[],
  *   load: {cpu: number, share: number, queue: number}[]}} Figures times in ns, shares from 0 to 1
- * @typedef {{exits: string[], places: string[], bin_lows: Int32Array}} Names
  */
 
 /**

@@ -7,7 +7,7 @@ import { given } from "./world.js";
  * @typedef {{time: number, cpu: number, vcpu: number, code: number, arg: number}} TraceStep times from the guest's write
  * @typedef {{time: number, cpu: number, code: number, arg: number, where: string, name: string, sentence: string}} Step
  * @typedef {{sentences: string[], functions: Record<string, string[]>, codes: Record<string, number>, ranks: number[],
- *   exits: string[], fast: number, found: Record<string, number>, never: number, armed: Record<string, string>,
+ *   exits: string[], fast: number, found: Record<string, number>, armed: Record<string, string>,
  *   fires: Record<string, string>, came: Record<string, string>, nothing: string,
  *   expiry_exits: Record<string, string>, deliveries: Record<string, string>,
  *   housekeeping_cpu: number, names: {own: string, housekeeping: string, other: string, guest: string}}} StoryData
