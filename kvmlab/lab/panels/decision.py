@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from kvmlab.kernels import KERNELS
 from kvmlab.lab.panels.controls import Value
 from kvmlab.lab.panels.decision_chart import FACTS
 from kvmlab.lab.panels.panel import Panel
-from kvmlab.lab.panels.simulation import MACHINERY, affordable
+from kvmlab.lab.panels.simulation import affordable
 from kvmlab.policy import POLICIES, Policy
 from kvmlab.results.run import Run, simulate
 from kvmlab.scenario.scenario import Scenario
-from kvmlab.scenario.variants import variant
 
 
 class Decision(Panel):
@@ -20,9 +18,9 @@ class Decision(Panel):
     def scenario(self) -> Scenario:
         """Four vCPUs of which these facts hold, under the chosen revision or the reader's policy."""
         name = self.settings["revision"]
-        own = self.policy if self.policy is not None and name == self.policy_name else None
+        own = self.own_kernel(name)
         scenario = FACTS.scenario({**self.settings, "revision": next(iter(POLICIES)) if own else name})
-        return scenario.replace(kernel=variant(KERNELS[MACHINERY], own)) if own else scenario
+        return scenario.replace(kernel=own) if own else scenario
 
     @property
     def run(self) -> Run:

@@ -11,10 +11,13 @@ from typing import Any
 import anywidget
 import traitlets
 
+from kvmlab.kernels import KERNELS, Kernel
 from kvmlab.lab.panels import front_end
 from kvmlab.lab.panels.controls import Settings, Value
+from kvmlab.lab.panels.simulation import MACHINERY
 from kvmlab.lab.panels.world import World
 from kvmlab.policy import POLICIES, Policy
+from kvmlab.scenario.variants import variant
 
 POLICY_CONTROLS = ("kernel", "revision")
 """The settings that say which policy is shown; a reader's own is one more value of theirs."""
@@ -143,6 +146,12 @@ class Panel:
     def policy_name(self) -> str | None:
         """What the reader's own policy is called; None without one."""
         return None if self._policy is None else self._policy.__name__
+
+    def own_kernel(self, name: Value) -> Kernel | None:
+        """Return the reader's policy in the machinery of `MACHINERY` if that is what `name` stands for; else None."""
+        if self._policy is None or name != self.policy_name:
+            return None
+        return variant(KERNELS[MACHINERY], self._policy)
 
     # --- what is shown ---
 

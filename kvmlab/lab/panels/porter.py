@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from kvmlab.kernels import KERNELS
 from kvmlab.lab.panels.controls import Value
 from kvmlab.lab.panels.panel import Panel
 from kvmlab.lab.panels.porter_host import PORTER
@@ -10,7 +9,6 @@ from kvmlab.lab.panels.simulation import MACHINERY, affordable
 from kvmlab.policy import Policy
 from kvmlab.results.run import Run, simulate
 from kvmlab.scenario.scenario import Scenario
-from kvmlab.scenario.variants import variant
 
 
 class Porter(Panel):
@@ -19,11 +17,10 @@ class Porter(Panel):
     @property
     def scenario(self) -> Scenario:
         """The crowd that the controls describe, for as long as the panel simulates it."""
-        name = self.settings["kernel"]
-        if self.policy is None or name != self.policy_name:
+        own = self.own_kernel(self.settings["kernel"])
+        if own is None:
             return affordable(PORTER.scenario(self.settings))
-        scenario = PORTER.scenario({**self.settings, "kernel": MACHINERY})
-        return affordable(scenario.replace(kernel=variant(KERNELS[MACHINERY], self.policy)))
+        return affordable(PORTER.scenario({**self.settings, "kernel": MACHINERY}).replace(kernel=own))
 
     @property
     def run(self) -> Run:

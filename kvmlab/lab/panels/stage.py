@@ -8,7 +8,6 @@ from kvmlab.kernels import KERNELS, Kernel
 from kvmlab.lab.panels.controls import Value
 from kvmlab.lab.panels.one_timer import TIMER
 from kvmlab.lab.panels.panel import Panel
-from kvmlab.lab.panels.simulation import MACHINERY
 from kvmlab.policy import Policy
 from kvmlab.results.follow import follow_timer
 from kvmlab.results.story import Story
@@ -27,9 +26,7 @@ class Stage(Panel):
     def kernel(self) -> Kernel:
         """The kernel that is shown: one of the course, or the reader's policy in the machinery of `MACHINERY`."""
         name = str(self.settings["kernel"])
-        if self.policy is not None and name == self.policy_name:
-            return KERNELS[MACHINERY].with_policy(name, self.policy)
-        return KERNELS[name]
+        return self.own_kernel(name) or KERNELS[name]
 
 
 def stage_panel(policy: Policy | None = None, **settings: Value) -> Stage:
