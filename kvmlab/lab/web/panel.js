@@ -60,9 +60,19 @@ export class Panel {
   /** @param {string} name */
   control(name) {
     const spec = this.world.controls[name];
+    const some = name === "kernel" ? this.someKernels(spec) : spec;
     const own = name === "kernel" && this.policy;
-    const full = own ? { ...spec, values: [...spec.values, this.policy?.name ?? ""], texts: [...spec.texts, `${this.policy?.name} (yours)`] } : spec;
+    const full = own ? { ...some, values: [...some.values, this.policy?.name ?? ""], texts: [...some.texts, `${this.policy?.name} (yours)`] } : some;
     return makeControl(full, (value) => this.moved({ [name]: value }));
+  }
+
+  /**
+   * Return a choice of kernels without those whose policy is not to be shown.
+   * @param {import("./world.js").ControlSpec} spec
+   */
+  someKernels(spec) {
+    const shown = spec.values.map((kernel) => this.isShown(this.policyName(String(kernel))));
+    return { ...spec, values: spec.values.filter((_, i) => shown[i]), texts: spec.texts.filter((_, i) => shown[i]) };
   }
 
   /** @returns {HTMLElement} */
@@ -224,9 +234,17 @@ export class Panel {
     this.set(gone ? { kernel: policy?.name ?? this.world.controls.kernel.default } : {}, false);
   }
 
-  /** The policies that the panel shows, by name. */
+  /**
+   * Return true unless this revision is to come later in the course.
+   * @param {string} revision
+   */
+  isShown(revision) {
+    return this.spec.options?.policies?.includes(revision) ?? true;
+  }
+
+  /** The policies that the panel shows, by name: revisions, and the reader's own. */
   policies() {
-    const { policies } = this.tools.data;
+    const policies = Object.fromEntries(Object.entries(this.tools.data.policies).filter(([name]) => this.isShown(name)));
     return this.policy ? { ...policies, [this.policy.name]: this.policy } : policies;
   }
 
