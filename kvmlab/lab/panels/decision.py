@@ -53,6 +53,4 @@ def decision_panel(
     if policies:
         settings = {"revision": policies[-1], **settings}
         checks.choice("revision", settings["revision"], [*policies, *([policy.__name__] if policy else [])])
-    panel = Decision("decision", FACTS, options={"policies": list(policies)} if policies else {}, policy=policy)
-    panel.settings = settings
-    return panel
+    return Decision("decision", FACTS, settings, {"policies": list(policies)} if policies else {}, policy)
