@@ -42,7 +42,7 @@ def test_caption_range_of_the_preemption_timer() -> None:
 def test_p1_why() -> None:
     """The four lines that are printed, in their order."""
     rows = trace("vmx-6.1-rev1-housekeeping-pcpu.trace.txt")
-    start = rows["reason"].eq("EXTERNAL_INTERRUPT").tolist().index(True)
+    start = rows["reason"].fillna("").tolist().index("EXTERNAL_INTERRUPT")
     first = rows.iloc[start : start + 7]
     shown = first[first["event"].isin(["kvm_exit", "hrtimer_expire_entry", "kvm_apic_accept_irq", "kvm_entry"])]
     assert shown["event"].tolist() == ["kvm_exit", "hrtimer_expire_entry", "kvm_apic_accept_irq", "kvm_entry"]
