@@ -43,5 +43,5 @@ def decision_panel(policy: Policy | None = None, **settings: Value) -> Decision:
     True
     """
     panel = Decision("decision", FACTS, policy=policy)
-    panel.settings = settings
+    panel.open_with(settings)
     return panel

@@ -99,6 +99,11 @@ class Panel:
         if self._bridge:
             self._bridge.settings = dict(self._settings)
 
+    def open_with(self, settings: Settings) -> None:
+        """Set some controls as `settings` does, before the reader moves any. ValueError as there."""
+        self.settings = settings
+        self._first = self.settings
+
     @property
     def moved(self) -> bool:
         """True if some control does not say what it said when the panel was made."""

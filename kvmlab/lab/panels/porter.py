@@ -43,5 +43,5 @@ def porter_panel(policy: Policy | None = None, **settings: Value) -> Porter:
     True
     """
     panel = Porter("porter", PORTER, policy=policy)
-    panel.settings = settings
+    panel.open_with(settings)
     return panel

@@ -40,5 +40,5 @@ def stage_panel(policy: Policy | None = None, **settings: Value) -> Stage:
     'PREEMPTION_TIMER'
     """
     panel = Stage("stage", TIMER, policy=policy)
-    panel.settings = settings
+    panel.open_with(settings)
     return panel
