@@ -34,8 +34,8 @@ GIVEN: Mapping[str, Callable[[], Scenario]] = {
     "no nohz_full, parameter forced": lambda: three_guests(
         MACHINERY, **{"host.nohz_full": False, "host.pi_inject_timer": True}
     ),
-    "HLT left to a guest on housekeeping CPUs": lambda: halts_on_housekeeping(),
-    "MWAIT left to the guest, posting off": lambda: three_guests(
+    "ordinary guest's HLT does not exit": lambda: halts_on_housekeeping(),
+    "MWAIT does not exit, posting off": lambda: three_guests(
         MACHINERY, **{"guest.mwait_in_guest": True, "host.pi_inject_timer": False}
     ),
     "AMD": lambda: three_guests(MACHINERY, **{"host.vendor": "amd"}),
@@ -44,7 +44,7 @@ GIVEN: Mapping[str, Callable[[], Scenario]] = {
 
 
 def halts_on_housekeeping() -> Scenario:
-    """Return the running example, with HLT also left to the ordinary guest (QEMU's cpu-pm=on without MWAIT)."""
+    """Return the running example; the ordinary guest's HLT does not exit either (QEMU's cpu-pm=on without MWAIT)."""
     running = three_guests(MACHINERY)
     *others, ordinary = running.guests
     return running.replace(guests=(*others, replace(ordinary, hlt_in_guest=True)))

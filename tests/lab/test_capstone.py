@@ -29,8 +29,8 @@ def test_given_scenarios_are_what_they_are_called():
     assert held["no nohz_full, parameter forced"].host.injects_timer
     assert held["AMD"].host.vendor == "amd"
     assert held["quiet housekeeping CPUs"].host.housekeeping == "idle"
-    assert [guest.hlt_in_guest for guest in held["HLT left to a guest on housekeeping CPUs"].guests] == [1, 0, 1]
-    barred = held["MWAIT left to the guest, posting off"]
+    assert [guest.hlt_in_guest for guest in held["ordinary guest's HLT does not exit"].guests] == [1, 0, 1]
+    barred = held["MWAIT does not exit, posting off"]
     assert all(guest.mwait_in_guest for guest in barred.guests)
     assert not barred.host.injects_timer
 
