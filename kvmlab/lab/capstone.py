@@ -113,6 +113,33 @@ def drawn_scenarios(seed: int, count: int = 6) -> dict[str, Scenario]:
     return {f"drawn {i}": drawn_scenario(draw) for i in range(1, 1 + checks.whole("count", count, 1, MOST_DRAWN))}
 
 
+def described(scenarios: Mapping[str, Scenario]) -> pd.DataFrame:
+    """Return what each guest is like, and the housekeeping CPUs beside it.
+
+    `scenarios`: by name. Index: scenario, guest. Columns: on (isolated or housekeeping pCPUs), does not exit, waits
+    by, tick Hz, housekeeping CPUs. ValueError if `scenarios` is no mapping.
+
+    >>> from kvmlab import capstone
+    >>> capstone.described({"ours": capstone.held_scenarios()["three guests"]}).loc["ours", "does not exit"].to_list()
+    ['HLT', 'nothing', 'nothing']
+    """
+    import pandas as pd
+
+    checks.instance("scenarios", scenarios, Mapping)
+    rows = {
+        (name, guest.name): {
+            "on": "isolated" if cpus[0] in scenario.host.isolated else "housekeeping",
+            "does not exit": "HLT, MWAIT" if guest.mwait_in_guest else "HLT" if guest.hlt_in_guest else "nothing",
+            "waits by": guest.workload.waits_by.upper() if guest.workload.idle_us > 0 else "never waits",
+            "tick Hz": int(guest.workload.tick_hz),
+            "housekeeping CPUs": scenario.host.housekeeping,
+        }
+        for name, scenario in scenarios.items()
+        for guest, cpus in zip(scenario.guests, scenario.placement, strict=True)
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["scenario", "guest"])
+
+
 def verdicts(policies: Iterable[str | Policy], scenarios: Mapping[str, Scenario]) -> pd.DataFrame:
     """Return, guest by guest, who fires its timers, what it loses, and the regret of each policy.
 

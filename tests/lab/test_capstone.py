@@ -55,6 +55,20 @@ def test_drawn_scenarios_differ_in_what_a_policy_asks():
     assert {len(s.guests) for s in drawn} == {2, 3, 4}
 
 
+def test_guests_are_described_as_they_are():
+    table = capstone.described(capstone.held_scenarios())
+    assert len(table) == 18
+    assert table.xs("ordinary", level="guest")["on"].unique().tolist() == ["housekeeping"]
+    assert table.loc[("ordinary guest's HLT does not exit", "ordinary"), "does not exit"] == "HLT"
+    assert table.loc[("MWAIT does not exit, posting off", "poller"), "does not exit"] == "HLT, MWAIT"
+    assert table.loc[("quiet housekeeping CPUs", "database"), "housekeeping CPUs"] == "idle"
+    assert table["waits by"].groupby("guest").unique().map(list).to_dict() == {
+        "database": ["HLT"],
+        "poller": ["SPIN"],
+        "ordinary": ["HLT"],
+    }
+
+
 def test_regret_is_what_is_lost_above_the_best(table):
     lost = table["lost us"].unstack("kernel")
     regret = table["regret"].unstack("kernel")
