@@ -64,7 +64,7 @@ def test_guests_are_described_as_they_are():
     assert table.loc[("quiet housekeeping CPUs", "database"), "housekeeping CPUs"] == "idle"
     assert table["waits by"].groupby("guest").unique().map(list).to_dict() == {
         "database": ["HLT"],
-        "poller": ["SPIN"],
+        "poller": ["never waits"],
         "ordinary": ["HLT"],
     }
 
