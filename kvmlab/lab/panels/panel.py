@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -16,25 +16,12 @@ from kvmlab.lab.panels import front_end
 from kvmlab.lab.panels.controls import Settings, Value
 from kvmlab.lab.panels.simulation import MACHINERY
 from kvmlab.lab.panels.world import World
-from kvmlab.policy import POLICIES, REVISIONS, Policy
-from kvmlab.scenario import checks
+from kvmlab.policy import POLICIES, Policy
 from kvmlab.scenario.variants import variant
 
 POLICY_CONTROLS = ("kernel", "revision")
 """The settings that say which policy is shown; a reader's own is one more value of theirs."""
 NO_SCRIPT = "A panel of kvmlab. To bring it to life, run this cell (Shift+Enter)."
-
-
-def policy_of(name: Value) -> str:
-    """Return the name of the policy that a kernel or a policy of this name has."""
-    return KERNELS[str(name)].policy.__name__ if name in KERNELS else str(name)
-
-
-def some_policies(names: Sequence[str] | None) -> dict[str, Any]:
-    """Return the option to show some revisions only, as `Panel` takes it. ValueError names one that there is not."""
-    for name in names or ():
-        checks.choice("policies", name, REVISIONS)
-    return {"policies": list(names)} if names else {}
 
 
 class Bridge(anywidget.AnyWidget):
@@ -75,9 +62,8 @@ class Panel:
         """Make a panel.
 
         `kind`: which view of `web/` it shows. `settings`: those that differ from the defaults. `options`: what the view
-        leaves open; policies: the revisions to show (`some_policies`). `policy`: a reader's own, asked once for all 32
-        inputs. ValueError for a setting that no control can have, a policy that fails, or one that has the name of a
-        revision.
+        leaves open. `policy`: a reader's own, asked once for all 32 inputs. ValueError for a setting that no control
+        can have, a policy that fails, or one that has the name of a revision.
         """
         self.kind = kind
         self.world = world
@@ -132,10 +118,6 @@ class Panel:
 
     def checked(self, values: Settings) -> Settings:
         """Return the values if the controls can have them."""
-        shown = self.options.get("policies", REVISIONS)
-        for name in POLICY_CONTROLS:
-            if name in values and policy_of(values[name]) in {*REVISIONS} - {*shown}:
-                raise ValueError(f"settings: {name} = {values[name]!r} is not shown; allowed: {', '.join(shown)}")
         own = {name: value for name, value in values.items() if name in POLICY_CONTROLS and value == self.policy_name}
         self.world.complete({name: value for name, value in values.items() if name not in own})
         return values

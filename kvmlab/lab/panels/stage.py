@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from kvmlab.kernels import KERNELS, Kernel
 from kvmlab.lab.panels.controls import Value
 from kvmlab.lab.panels.one_timer import TIMER
-from kvmlab.lab.panels.panel import Panel, some_policies
+from kvmlab.lab.panels.panel import Panel
 from kvmlab.policy import Policy
 from kvmlab.results.follow import follow_timer
 from kvmlab.results.story import Story
@@ -30,20 +29,16 @@ class Stage(Panel):
         return self.own_kernel(name) or KERNELS[name]
 
 
-def stage_panel(policy: Policy | None = None, *, policies: Sequence[str] | None = None, **settings: Value) -> Stage:
+def stage_panel(policy: Policy | None = None, **settings: Value) -> Stage:
     """Return the stage: who fires one timer, and what it costs, played step by step.
 
-    - `policy`: a reader's own, which becomes one more kernel.
-    - `policies`: names of revisions; only kernels with one of these are offered. All unless told.
-    - settings: options of `kvmlab.follow_timer` (times in ns).
-
-    ValueError names a setting or a value that is not possible.
+    Settings: options of `kvmlab.follow_timer` (times in ns). `policy`: a reader's own, which becomes one more kernel.
 
     >>> from kvmlab import panels
     >>> stage = panels.stage_panel(kernel="v5.2")
     >>> stage.story.expiry_exit
     'PREEMPTION_TIMER'
     """
-    panel = Stage("stage", TIMER, options=some_policies(policies), policy=policy)
+    panel = Stage("stage", TIMER, policy=policy)
     panel.settings = settings
     return panel

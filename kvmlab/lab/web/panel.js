@@ -60,19 +60,9 @@ export class Panel {
   /** @param {string} name */
   control(name) {
     const spec = this.world.controls[name];
-    const some = name === "kernel" ? this.someKernels(spec) : spec;
     const own = name === "kernel" && this.policy;
-    const full = own ? { ...some, values: [...some.values, this.policy?.name ?? ""], texts: [...some.texts, `${this.policy?.name} (yours)`] } : some;
+    const full = own ? { ...spec, values: [...spec.values, this.policy?.name ?? ""], texts: [...spec.texts, `${this.policy?.name} (yours)`] } : spec;
     return makeControl(full, (value) => this.moved({ [name]: value }));
-  }
-
-  /**
-   * Return a choice of kernels without those whose policy is not to be shown.
-   * @param {import("./world.js").ControlSpec} spec
-   */
-  someKernels(spec) {
-    const shown = spec.values.map((kernel) => this.isShown(this.policyName(String(kernel))));
-    return { ...spec, values: spec.values.filter((_, i) => shown[i]), texts: spec.texts.filter((_, i) => shown[i]) };
   }
 
   /** @returns {HTMLElement} */
@@ -234,17 +224,9 @@ export class Panel {
     this.set(gone ? { kernel: policy?.name ?? this.world.controls.kernel.default } : {}, false);
   }
 
-  /**
-   * Return true unless this revision is to come later in the course.
-   * @param {string} revision
-   */
-  isShown(revision) {
-    return this.spec.options?.policies?.includes(revision) ?? true;
-  }
-
-  /** The policies that the panel shows, by name: revisions, and the reader's own. */
+  /** The policies that the panel shows, by name. */
   policies() {
-    const policies = Object.fromEntries(Object.entries(this.tools.data.policies).filter(([name]) => this.isShown(name)));
+    const { policies } = this.tools.data;
     return this.policy ? { ...policies, [this.policy.name]: this.policy } : policies;
   }
 

@@ -117,26 +117,3 @@ def test_the_counts_have_the_runs_of_their_settings():
 def test_what_a_counts_panel_does_not_have_is_refused(arguments, options, message):
     with pytest.raises(ValueError, match=message):
         panels.counts_panel(*arguments, **options)
-
-
-@pytest.mark.parametrize(
-    ("make", "shown", "hidden"),
-    [
-        (panels.stage_panel, {"kernel": "v5.13"}, {"kernel": "v5.18"}),
-        (panels.decision_panel, {"revision": "rev1"}, {"revision": "rev3"}),
-    ],
-)
-def test_a_panel_shows_no_revision_that_is_to_come(make, shown, hidden):
-    panel = make(policies=["before", "rev1"], **shown)
-    assert panel.options["policies"] == ["before", "rev1"]
-    with pytest.raises(ValueError, match="is not shown; allowed: before, rev1"):
-        panel.settings = hidden
-    assert make(**hidden).options == {}
-    with pytest.raises(ValueError, match="policies: 'rev9' is not allowed"):
-        make(policies=["rev9"])
-
-
-def test_a_readers_policy_is_shown_beside_some_revisions():
-    panel = panels.counts_panel("exits", policy=mine, policies=["before"])
-    assert list(panel.runs) == ["before", "mine"]
-    assert panels.game_panel(policies=["before"]).options["policies"] == ["before"]
