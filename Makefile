@@ -1,4 +1,4 @@
-## make lab        open the lessons in JupyterLab
+## make lab        open the lessons in JupyterLab: a copy of your own, in my_lessons/, where what you write stays
 ## make test       lint, unit tests, every notebook, every lesson in a browser
 ## make setup      only make or update .venv; `lab` and `test` do it by themselves
 ## make tools      the same, with what the tests need
@@ -21,7 +21,8 @@ PYTHON ?= python3 python python3.14 python3.13 python3.12 python3.11
 VENV ?= .venv
 JOBS ?= 2
 SECONDS ?= 60
-LESSON ?= notebooks/00_start_here.ipynb
+MINE ?= my_lessons
+LESSON ?= $(MINE)/00_start_here.ipynb
 RESOLUTION ?= lowest-direct
 
 ifeq ($(OS),Windows_NT)
@@ -95,9 +96,11 @@ $(VENV)/ready-to-test: $(VENV)/ready requirements-test.lock
 	@rm -rf $(DOWNLOADS)
 	@touch $@
 
+# A reader's answers are the reader's own: they go into a copy, which stays, and a newer version of the lessons can come.
 # The browser opens the lesson itself, with no file:// page in between, which some browsers may not read. Nothing is asked
 # of the network (news, updates), and no language servers are looked for: npm would be run for that, and leave its log.
 lab: setup
+	@$(BIN)/python -m kvmlab lessons $(MINE) --keep >/dev/null
 	$(BIN)/python -m jupyterlab $(AS_ROOT) --ServerApp.root_dir=$(dir $(LESSON)) --ServerApp.use_redirect_file=False \
 	  --LabApp.default_url=/lab/tree/$(notdir $(LESSON)) --LabApp.news_url=None \
 	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LanguageServerManager.autodetect=False

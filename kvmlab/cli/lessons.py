@@ -22,24 +22,30 @@ def student_text(text: str) -> str:
     return json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
 
 
-def write_lessons(into: Path, *, student: bool = False) -> list[Path]:
-    """Write every lesson into a folder, which is made if need be; return the files, in the order of the lessons.
+def write_lessons(into: Path, *, student: bool = False, keep: bool = False) -> list[Path]:
+    """Write every lesson into a folder, which is made if need be; return the files written, in the lessons' order.
 
-    `student`: leave the solutions out. A lesson needs nothing beside it but kvmlab and Jupyter.
+    `student`: leave the solutions out. `keep`: leave files that are there already as they are, and write the others. A
+    lesson needs nothing beside it but kvmlab and Jupyter.
 
-    Raises FileExistsError, before anything is written, if one of the files is there already: it may hold answers.
+    Raises FileExistsError, before anything is written, if one of the files is there already, for it may hold answers;
+    not with `keep`.
     """
     lessons = data.lessons()
-    taken = [lesson.name for lesson in lessons if (into / lesson.name).exists()]
-    if taken:
-        more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
-        raise FileExistsError(f"{into}: has {taken[0]}{more} already; nothing was written. Name another folder")
-    into.mkdir(parents=True, exist_ok=True)
-    for lesson in lessons:
+    home = lessons[0].parent
+    target = {lesson: into / lesson.relative_to(home) for lesson in lessons}
+    there = [path for path in target.values() if path.exists()]
+    if there and not keep:
+        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
+        raise FileExistsError(
+            f"{into}: has {there[0].name}{more} already; nothing was written. Name another folder, or keep them (--keep)"
+        )
+    target = {lesson: path for lesson, path in target.items() if path not in there}
+    for lesson, path in target.items():
         text = lesson.read_text(encoding="utf-8")
-        written = student_text(text) if student else text
-        (into / lesson.name).write_text(written, encoding="utf-8", newline="\n")
-    return [into / lesson.name for lesson in lessons]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(student_text(text) if student else text, encoding="utf-8", newline="\n")
+    return list(target.values())
 
 
 def next_steps(into: Path) -> str:

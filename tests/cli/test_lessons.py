@@ -9,14 +9,14 @@ from kvmlab import data
 from kvmlab.cli import lessons
 from tests.places import NOTEBOOKS
 
-NAMES = [path.name for path in sorted(NOTEBOOKS.glob("*.ipynb"))]
+NAMES = [path.relative_to(NOTEBOOKS).as_posix() for path in data.lessons()]
 
 
 def test_writes_the_lessons_as_they_are_and_says_what_to_type(run, tmp_path):
     folder = tmp_path / "a new" / "folder"
     code, out, err = run("lessons", folder)
     assert (code, err) == (0, "")
-    assert sorted(path.name for path in folder.iterdir()) == NAMES
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.ipynb")} == set(NAMES)
     assert all((folder / name).read_bytes() == (NOTEBOOKS / name).read_bytes() for name in NAMES)
     assert f'cd "{folder}"' in out
     assert f"jupyterlab {NAMES[0]}" in out
@@ -44,6 +44,15 @@ def test_overwrites_nothing_and_then_writes_nothing(run, tmp_path):
     assert NAMES[4] in err
     assert [path.name for path in tmp_path.iterdir()] == [NAMES[4]]
     assert (tmp_path / NAMES[4]).read_text(encoding="utf-8") == "my answers"
+
+
+def test_keeps_what_is_there_if_asked_to(run, tmp_path):
+    (tmp_path / NAMES[4]).write_text("my answers", encoding="utf-8")
+    code, out, err = run("lessons", tmp_path, "--keep")
+    assert (code, err) == (0, "")
+    assert f"wrote {len(NAMES) - 1} lessons" in out
+    assert (tmp_path / NAMES[4]).read_text(encoding="utf-8") == "my answers"
+    assert all((tmp_path / name).is_file() for name in NAMES)
 
 
 def test_a_folder_that_cannot_be_made_is_named(run, tmp_path):

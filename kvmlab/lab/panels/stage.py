@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from kvmlab.kernels import KERNELS, Kernel
-from kvmlab.lab.panels.controls import Value
+from kvmlab.lab.panels.controls import Settings, Value
 from kvmlab.lab.panels.one_timer import TIMER
 from kvmlab.lab.panels.panel import Panel
 from kvmlab.policy import Policy
 from kvmlab.results.follow import follow_timer
 from kvmlab.results.story import Story
+from kvmlab.scenario import checks
 
 
 class Stage(Panel):
@@ -28,17 +30,42 @@ class Stage(Panel):
         name = str(self.settings["kernel"])
         return self.own_kernel(name) or KERNELS[name]
 
+    def checked(self, values: Settings) -> Settings:
+        """Return the values if the controls can have them; the kernel is one of those that are shown."""
+        shown = self.options.get("kernels")
+        if shown and values.get("kernel", shown[0]) not in (*shown, self.policy_name):
+            checks.choice("kernel", values["kernel"], shown)
+        return super().checked(values)
 
-def stage_panel(policy: Policy | None = None, **settings: Value) -> Stage:
+
+def stage_panel(
+    policy: Policy | None = None,
+    *,
+    kernels: Sequence[str] | None = None,
+    controls: Sequence[str] | None = None,
+    first: Sequence[str] | None = None,
+    **settings: Value,
+) -> Stage:
     """Return the stage: who fires one timer, and what it costs, played step by step.
 
-    Settings: options of `kvmlab.follow_timer` (times in ns). `policy`: a reader's own, which becomes one more kernel.
+    - `policy`: a reader's own, which becomes one more kernel.
+    - `kernels`: those to choose from, the first of which is shown unless told; all unless told.
+    - `controls`: the controls to offer; all unless told. `first`: those shown at once, the others under "more".
+    - settings: options of `kvmlab.follow_timer` (times in ns).
+
+    ValueError names a kernel, a control or a value that is not possible.
 
     >>> from kvmlab import panels
     >>> stage = panels.stage_panel(kernel="v5.2")
     >>> stage.story.expiry_exit
     'PREEMPTION_TIMER'
     """
-    panel = Stage("stage", TIMER, policy=policy)
-    panel.settings = settings
+    for name in (*(controls or ()), *(first or ())):
+        checks.choice("control", name, tuple(TIMER.controls))
+    for name in kernels or ():
+        checks.choice("kernels", name, tuple(KERNELS))
+    given = {"kernels": kernels, "controls": controls, "first": first}
+    options: dict[str, Any] = {name: list(value) for name, value in given.items() if value}
+    panel = Stage("stage", TIMER, options=options, policy=policy)
+    panel.settings = {**({"kernel": kernels[0]} if kernels else {}), **settings}
     return panel
