@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 from kvmlab.lab.panels.controls import Value
 from kvmlab.lab.panels.decision_chart import FACTS
-from kvmlab.lab.panels.panel import Panel
+from kvmlab.lab.panels.panel import Panel, some_policies
 from kvmlab.lab.panels.simulation import affordable
-from kvmlab.policy import POLICIES, REVISIONS, Policy
+from kvmlab.policy import POLICIES, Policy
 from kvmlab.results.run import Run, simulate
-from kvmlab.scenario import checks
 from kvmlab.scenario.scenario import Scenario
 
 
@@ -48,11 +47,6 @@ def decision_panel(
     >>> float(panel.run.placement["share"]["housekeeping posted"]) > 0.8
     True
     """
-    for name in policies or ():
-        checks.choice("policies", name, REVISIONS)
-    if policies:
-        settings = {"revision": policies[-1], **settings}
-        checks.choice("revision", settings["revision"], [*policies, *([policy.__name__] if policy else [])])
-    panel = Decision("decision", FACTS, options={"policies": list(policies)} if policies else {}, policy=policy)
-    panel.settings = settings
+    panel = Decision("decision", FACTS, options=some_policies(policies), policy=policy)
+    panel.settings = {**({"revision": policies[-1]} if policies else {}), **settings}
     return panel

@@ -7,9 +7,9 @@ from typing import Any
 
 from kvmlab.lab.panels.controls import Settings, Value
 from kvmlab.lab.panels.one_timer import TIMER
-from kvmlab.lab.panels.panel import Panel
+from kvmlab.lab.panels.panel import Panel, some_policies
 from kvmlab.lab.panels.rounds import CASES, CHOICES, GAME, ROUNDS, SEEDS, drawn
-from kvmlab.policy import REVISIONS, Policy
+from kvmlab.policy import Policy
 from kvmlab.scenario import checks
 
 
@@ -56,13 +56,11 @@ def game_panel(
     >>> game.score is None
     True
     """
-    for name in policies or ():
-        checks.choice("policies", name, REVISIONS)
     checks.whole("rounds", rounds, 1, len(CASES))
     options: dict[str, Any] = {
         "choices": [{"name": name, **choice} for name, choice in CHOICES.items()],
         "cases": [{"guest": case["guest"], "settings": unusual(case["settings"])} for case in CASES],
         "draws": [drawn(each, rounds) for each in SEEDS],
-        **({"policies": list(policies)} if policies else {}),
+        **some_policies(policies),
     }
     return Game("game", GAME, {"seed": seed}, options, policy)

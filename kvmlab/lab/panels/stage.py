@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kvmlab.kernels import KERNELS, Kernel
-from kvmlab.lab.panels.controls import Settings, Value
+from kvmlab.lab.panels.controls import Value
 from kvmlab.lab.panels.one_timer import TIMER
 from kvmlab.lab.panels.panel import Panel
 from kvmlab.policy import Policy
@@ -29,13 +29,6 @@ class Stage(Panel):
         """The kernel that is shown: one of the course, or the reader's policy in the machinery of `MACHINERY`."""
         name = str(self.settings["kernel"])
         return self.own_kernel(name) or KERNELS[name]
-
-    def checked(self, values: Settings) -> Settings:
-        """Return the values if the controls can have them; the kernel is one of those that are shown."""
-        shown = self.options.get("kernels")
-        if shown and values.get("kernel", shown[0]) not in (*shown, self.policy_name):
-            checks.choice("kernel", values["kernel"], shown)
-        return super().checked(values)
 
 
 def stage_panel(

@@ -137,10 +137,3 @@ def test_every_case_is_a_setting_of_the_world_of_one_timer():
     for case, short in zip(CASES, handed, strict=True):
         assert TIMER.complete(case["settings"]) == case["settings"]
         assert TIMER.complete(short["settings"]) == case["settings"]
-
-
-def test_revisions_that_are_to_come_do_not_play_along():
-    assert panels.game_panel(policies=["before"]).options["policies"] == ["before"]
-    assert "policies" not in panels.game_panel().options
-    with pytest.raises(ValueError, match="policies: 'rev9' is not allowed"):
-        panels.game_panel(policies=["rev9"])
