@@ -38,7 +38,8 @@ def write_lessons(into: Path, *, student: bool = False, keep: bool = False) -> l
     if there and not keep:
         more = f" and {len(there) - 1} more" if len(there) > 1 else ""
         raise FileExistsError(
-            f"{into}: has {there[0].name}{more} already; nothing was written. Name another folder, or keep them (--keep)"
+            f"{into}: has {there[0].name}{more} already; nothing was written. "
+            "Name another folder, or keep them (--keep)"
         )
     target = {lesson: path for lesson, path in target.items() if path not in there}
     for lesson, path in target.items():

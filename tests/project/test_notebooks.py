@@ -158,6 +158,11 @@ def told(value):
     return {f"{value:,.{digits}f}" for digits in range(4)} - {f"{value:.0f}" if abs(value) < 20 else ""}
 
 
+def whole(number):
+    """Return a pattern that finds a number which is no part of another one."""
+    return re.compile(rf"(?<![\d.,]){re.escape(number)}(?![\d]|[.,]\d)")
+
+
 @lesson
 def test_no_answer_can_be_read_before_its_guess(path):
     seen = ""
@@ -167,7 +172,9 @@ def test_no_answer_can_be_read_before_its_guess(path):
         for output in veiled:
             assert "no prediction yet" in html(output)
             of, actual = unveiled(output)
-            assert [text for text in told(actual) if re.search(rf"(?<![\d.,]){re.escape(text)}(?![\d]|[.,]\d)", seen)] == []
+            assert [
+                text for text in told(actual) if re.search(rf"(?<![\d.,]){re.escape(text)}(?![\d]|[.,]\d)", seen)
+            ] == []
             assert of in [name for _, name in predictions(path)]
         if cell["cell_type"] == "markdown":
             seen += FOLDED.sub("", source(cell))
