@@ -246,7 +246,7 @@ def test_the_locks_agree_and_the_lessons_need_no_compiler_and_no_tool():
     assert not tools & set(lab)
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "TEACHING.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "TEACHING.md", "CHANGELOG.md", "docs/INSTALL.md"])
 def test_commands_in_documents_are_makefile_targets(document):
     commands = re.findall(r"(?:^|`)make (?:[A-Z]+=\S+ )*([a-z]+)", read(document), flags=re.M)
     rules = re.findall(r"^([a-z ]+):", read("Makefile"), flags=re.M)
