@@ -100,7 +100,7 @@ def draw_changed(axes: Axes, old: Side, new: Side) -> tuple[int, int]:
     axes.set_ylim(0, 2)
     axes.set_yticks([0.5, 1.5], ["isolated", "house-\nkeeping"])
     axes.set_xticks([0.5, 1.5, 2.5, 3.5], ["none", "HLT", "MWAIT", "both"])
-    axes.set_xlabel("left to the guest (no exit)")
+    axes.set_xlabel("guest may do without an exit")
     axes.set_ylabel("vCPU's pCPU")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
