@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kvmlab.lab.panels.controls import Value
 from kvmlab.lab.panels.door_host import DOOR
 from kvmlab.lab.panels.panel import Panel
 from kvmlab.results.run import Run, simulate
+from kvmlab.scenario import checks
 
 
 class Door(Panel):
@@ -17,10 +20,12 @@ class Door(Panel):
         return simulate(DOOR.scenario(self.settings))
 
 
-def door_panel(**settings: Value) -> Door:
+def door_panel(*, controls: Sequence[str] | None = None, **settings: Value) -> Door:
     """Return the door: each timer is offered to the housekeeping CPU, which takes it or not; played timer by timer.
 
-    Settings: deadline_us (D), period_us (T), vcpus and seed, as in `kvmlab.lab.panels.door_host.DoorSettings`.
+    - `controls`: the controls to offer; all unless told.
+    - settings: deadline_us (D), period_us (T), vcpus and seed, as in `kvmlab.lab.panels.door_host.DoorSettings`.
+
     ValueError names a setting or a value that is not possible.
 
     >>> from kvmlab import panels
@@ -28,4 +33,6 @@ def door_panel(**settings: Value) -> Door:
     >>> f"{panel.run.placement['share']['housekeeping posted']:.0%}"
     '25%'
     """
-    return Door("door", DOOR, settings)
+    for name in controls or ():
+        checks.choice("control", name, tuple(DOOR.controls))
+    return Door("door", DOOR, settings, {"controls": list(controls)} if controls else {})

@@ -11,7 +11,7 @@ from kvmlab.lab.plots.longest import longest_exit
 from kvmlab.lab.plots.picture import Picture
 from kvmlab.lab.plots.policies import policy_grid
 from kvmlab.lab.plots.ranges import ranges
-from kvmlab.lab.plots.recordings import offload, recorded_against_predicted
+from kvmlab.lab.plots.recordings import offload, recorded_against_predicted, recorded_offload
 from kvmlab.lab.plots.timeline import timelines
 from kvmlab.lab.style import KERNEL_REVISIONS, REVISIONS, SMALL, revision, style_of
 from kvmlab.lab.words import microseconds, names_of
@@ -32,6 +32,7 @@ __all__ = [
     "policy_grid",
     "ranges",
     "recorded_against_predicted",
+    "recorded_offload",
     "revision",
     "revision_view",
     "style_of",

@@ -100,7 +100,7 @@ def draw_changed(axes: Axes, old: Side, new: Side) -> tuple[int, int]:
     axes.set_ylim(0, 2)
     axes.set_yticks([0.5, 1.5], ["isolated", "house-\nkeeping"])
     axes.set_xticks([0.5, 1.5, 2.5, 3.5], ["none", "HLT", "MWAIT", "both"])
-    axes.set_xlabel("left to the guest (no exit)")
+    axes.set_xlabel("does not exit")
     axes.set_ylabel("vCPU's pCPU")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -135,11 +135,11 @@ def revision_view(
     left.set_title(f"{here} of 8 inputs changed{more}")
     draw_bars(right, groups, room=1.75)
     right.xaxis.set_major_locator(MaxNLocator(4))
-    right.set_xlabel("a second and vCPU, simulated")
+    right.set_xlabel("per vCPU per second, simulated")
     right.set_title(column)
     alt = (
         f"{old.name} to {new.name}. Left, with pi_inject_timer and APICv on: {here} of 8 inputs are answered "
-        f"otherwise; with either off, {elsewhere} of 24. Right, {column} a second and vCPU, simulated: "
+        f"otherwise; with either off, {elsewhere} of 24. Right, {column} per vCPU per second, simulated: "
         f"{in_words(groups)}."
     )
     return RevisionView(figure, alt, predicate_diff(old, new))

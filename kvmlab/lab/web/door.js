@@ -52,6 +52,7 @@ export function door(panel) {
   return {
     world: "door",
     first: ["deadline_us", "period_us", "vcpus"],
+    only: panel.spec.options?.controls,
     body: [picture, player.element, caption],
     update(settings, first) {
       run = simulateDoor(panel.tools, settings);

@@ -54,3 +54,10 @@ def test_deadline_is_that_far_ahead_and_the_tick_is_the_period() -> None:
     assert set(armed["arg"] - armed["time_ns"]) <= set(range(499_000, 500_001))
     ticks = trace[(trace["step"] == "hrtimer_interrupt") & (trace["pcpu"] == 0)]["time_ns"]
     assert (ticks % 5_000_000 == 0).sum() >= 2
+
+
+def test_only_the_controls_that_a_lesson_has_come_to():
+    assert panels.door_panel(controls=["deadline_us"], vcpus=2).options == {"controls": ["deadline_us"]}
+    assert panels.door_panel().options == {}
+    with pytest.raises(ValueError, match="control: 'hz' is not allowed"):
+        panels.door_panel(controls=["hz"])
