@@ -8,6 +8,7 @@ from kvmlab.lab.panels.counts import Counts, counts_panel
 from kvmlab.lab.panels.decision import Decision, decision_panel
 from kvmlab.lab.panels.door import Door, door_panel
 from kvmlab.lab.panels.game import Game, game_panel
+from kvmlab.lab.panels.history import History, history_panel
 from kvmlab.lab.panels.lab import PRESETS, Lab, lab_panel
 from kvmlab.lab.panels.panel import Panel
 from kvmlab.lab.panels.porter import Porter, porter_panel
@@ -22,6 +23,7 @@ __all__ = [
     "Decision",
     "Door",
     "Game",
+    "History",
     "Lab",
     "Panel",
     "Porter",
@@ -33,6 +35,7 @@ __all__ = [
     "defaults",
     "door_panel",
     "game_panel",
+    "history_panel",
     "lab_panel",
     "porter_panel",
     "predict_panel",

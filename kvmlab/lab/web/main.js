@@ -5,6 +5,7 @@ import { decision } from "./decision.js";
 import { door } from "./door.js";
 import { Engine, unpackNumbers } from "./engine.js";
 import { game } from "./game.js";
+import { history } from "./history.js";
 import { lab } from "./lab.js";
 import { Panel } from "./panel.js";
 import { porter } from "./porter.js";
@@ -22,7 +23,7 @@ import { stage } from "./stage.js";
  *   views: Record<string, (panel: Panel) => import("./panel.js").View>}} Tools
  */
 
-const VIEWS = { stage, counts, decision, door, porter, lab, predict, game };
+const VIEWS = { stage, counts, decision, door, porter, lab, predict, game, history };
 const PLACE = ".kvmlab[data-panel]";
 
 let loading = /** @type {Promise<Tools> | null} */ (null);
