@@ -41,7 +41,7 @@ def hurt_by_rev3(panel: Counts) -> bool | str:
 EXERCISES = {
     "L06-E1": Exercise(
         Judged("the stage above, moved", repaired),
-        checked="that only the VM changed, that the timer is posted, and what fires it where the switch is off",
+        checked="that only the VM changed, and who fires with the switch on and off",
         not_checked="what the host gives up, should this guest ever halt",
     ),
     "L06-E2": Exercise(
