@@ -39,7 +39,7 @@ def test_l08_judge():
     ]
 
 
-def test_l08_p1_why(table):
+def test_l08_leaderboard_read(table):
     assert len(table) == 18 * len(REVISIONS)
     mean = table["regret"].groupby("kernel").mean()
     assert {name: round(value) for name, value in mean.items()} == {
@@ -48,8 +48,13 @@ def test_l08_p1_why(table):
         "rev2": 106,
         "rev3": 279,
     }
-    assert table["regret"].xs("rev2", level="kernel").idxmax() == (QUIET, "ordinary")
-    assert table["regret"].xs("rev2", level="kernel").max() == pytest.approx(1336, abs=1)
+
+
+def test_l08_p1_why(table):
+    regret = table["regret"].xs("rev2", level="kernel").sort_values(ascending=False)
+    assert regret.index[0] == (QUIET, "ordinary")
+    assert regret.iloc[0] == pytest.approx(1336, abs=1)
+    assert regret.iloc[1] < 300
 
 
 def test_l08_neighbour_why(table):
