@@ -120,6 +120,14 @@ def test_what_is_played_is_pythons(see, make, world):
         assert seen["tables"] == digests({name: getattr(panel.run.machine, name) for name in TABLES}), chosen
 
 
+def test_the_anatomy_is_pythons(see):
+    panel = panels.anatomy_panel()
+    settings = drawn(panel)
+    for chosen, seen in zip(settings, see(panel, settings), strict=True):
+        assert seen["error"] == ""
+        assert seen["figures"] == panels.anatomy_panel(**chosen).figures, chosen
+
+
 def check_figures(figures, run):
     """Assert that the browser's figures are those of the run, but for the last digits of a sum."""
     assert figures["duration"] == run.duration_ns

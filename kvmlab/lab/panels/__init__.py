@@ -4,6 +4,7 @@ A panel has `settings`, which can be read and set, and, where a simulation stand
 by Python. What is drawn, and how, is in `lab/web/`; the rules that run there are the very module that Python runs.
 """
 
+from kvmlab.lab.panels.anatomy import Anatomy, anatomy_panel
 from kvmlab.lab.panels.counts import Counts, counts_panel
 from kvmlab.lab.panels.decision import Decision, decision_panel
 from kvmlab.lab.panels.door import Door, door_panel
@@ -19,6 +20,7 @@ from kvmlab.lab.panels.state import read_state, state_text
 
 __all__ = [
     "PRESETS",
+    "Anatomy",
     "Counts",
     "Decision",
     "Door",
@@ -30,6 +32,7 @@ __all__ = [
     "Predict",
     "Stage",
     "affordable",
+    "anatomy_panel",
     "counts_panel",
     "decision_panel",
     "defaults",
