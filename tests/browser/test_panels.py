@@ -19,6 +19,7 @@ PANELS = {
     "door": "door_panel()",
     "porter": "porter_panel()",
     "anatomy": "anatomy_panel()",
+    "move": "move_panel()",
     "lab": "lab_panel(my_policy)",
 }
 """Those with controls. The others have their own way to be moved."""

@@ -11,6 +11,7 @@ from kvmlab.lab.panels.door import Door, door_panel
 from kvmlab.lab.panels.game import Game, game_panel
 from kvmlab.lab.panels.history import History, history_panel
 from kvmlab.lab.panels.lab import PRESETS, Lab, lab_panel
+from kvmlab.lab.panels.move import Move, move_panel
 from kvmlab.lab.panels.panel import Panel
 from kvmlab.lab.panels.porter import Porter, porter_panel
 from kvmlab.lab.panels.predict import Predict, predict_panel
@@ -27,6 +28,7 @@ __all__ = [
     "Game",
     "History",
     "Lab",
+    "Move",
     "Panel",
     "Porter",
     "Predict",
@@ -40,6 +42,7 @@ __all__ = [
     "game_panel",
     "history_panel",
     "lab_panel",
+    "move_panel",
     "porter_panel",
     "predict_panel",
     "read_state",

@@ -21,6 +21,7 @@ from kvmlab.kernels import KERNELS
 from kvmlab.lab.panels.decision_chart import FACTS, chart_data
 from kvmlab.lab.panels.door_host import DOOR, door_data
 from kvmlab.lab.panels.exit_costs import EXITS_WORLD, anatomy_data
+from kvmlab.lab.panels.move_world import MOVE, move_data
 from kvmlab.lab.panels.one_timer import TIMER
 from kvmlab.lab.panels.porter_host import PORTER
 from kvmlab.lab.panels.rounds import GAME
@@ -48,6 +49,7 @@ WORLDS = {
     "porter": PORTER,
     "game": GAME,
     "exits": EXITS_WORLD,
+    "move": MOVE,
 }
 
 
@@ -139,6 +141,7 @@ def data() -> str:
         "worlds": {name: world.to_dict() for name, world in WORLDS.items()},
         "decision": chart_data(),
         "anatomy": anatomy_data(),
+        "move": move_data(),
         "door": door_data(),
         "story": story_data(),
         "names": {"exits": list(EXITS), "places": list(PLACES)},

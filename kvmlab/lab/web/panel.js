@@ -12,10 +12,11 @@ import { defaults } from "./world.js";
  * @typedef {{name: string} & import("./predicate.js").PolicyData} OwnPolicy
  * @typedef {{panel: string, settings?: Settings, options?: Record<string, any>, policy?: OwnPolicy | null, key?: string,
  *   still?: boolean}} Spec
- * @typedef {{world: string | null, label?: string, first: string[], only?: string[], groups?: [string, string[]][], body: Node[],
+ * @typedef {{world: string | null, label?: string, first: string[], only?: string[], allowed?: Record<string, Value[]>, groups?: [string, string[]][], body: Node[],
  *   update: (settings: Settings, first: boolean) => string, resize?: () => void,
  *   key?: (event: KeyboardEvent) => boolean, state?: () => unknown, told?: (message: any) => void,
- *   answered?: (answer: any) => void}} View `groups`: titles and names of the controls that are not first; `answered`
+ *   answered?: (answer: any) => void}} View `allowed`: of some controls the values that this panel
+ *   offers; `groups`: titles and names of the controls that are not first; `answered`
  *   takes what the reader had answered before the panel was shown once more
  * @typedef {{get: (name: string) => any, set: (name: string, value: any) => void, save_changes: () => void,
  *   on: (event: string, callback: () => void) => void}} Model
@@ -59,7 +60,7 @@ export class Panel {
 
   /** @param {string} name */
   control(name) {
-    const spec = this.world.controls[name];
+    const spec = narrowed(this.world.controls[name], this.view.allowed?.[name]);
     const own = name === "kernel" && this.policy;
     const full = own ? { ...spec, values: [...spec.values, this.policy?.name ?? ""], texts: [...spec.texts, `${this.policy?.name} (yours)`] } : spec;
     return makeControl(full, (value) => this.moved({ [name]: value }));
@@ -244,6 +245,16 @@ export class Panel {
   kernelName(kernel) {
     return kernel in this.tools.data.kernels ? kernel : `${kernel} (yours)`;
   }
+}
+
+/**
+ * Return a control with some of its values only.
+ * @param {import("./world.js").ControlSpec} control
+ * @param {Value[] | undefined} values
+ */
+function narrowed(control, values) {
+  if (!values) return control;
+  return { ...control, values, texts: values.map((value) => control.texts[control.values.indexOf(value)]) };
 }
 
 /**
