@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kvmlab.lab.exercises import Verdict, check, how_far, is_number, numbers_for, predict, seal_of, sealed, shown
+from kvmlab.lab.exercises import check, numbers_for, predict, seal_of, sealed
+from kvmlab.lab.exercises.values import how_far, is_number, shown
+from kvmlab.lab.exercises.verdict import Verdict
 
 SCOPE: Any = {"checked": "the count", "not_checked": "the reason"}
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kvmlab.lab.panels.controls import Value
 from kvmlab.lab.panels.decision_chart import FACTS
-from kvmlab.lab.panels.panel import Panel
+from kvmlab.lab.panels.panel import Panel, some_policies
 from kvmlab.lab.panels.simulation import affordable
 from kvmlab.policy import POLICIES, Policy
 from kvmlab.results.run import Run, simulate
@@ -28,20 +30,23 @@ class Decision(Panel):
         return simulate(affordable(self.scenario))
 
 
-def decision_panel(policy: Policy | None = None, **settings: Value) -> Decision:
+def decision_panel(
+    policy: Policy | None = None, *, policies: Sequence[str] | None = None, **settings: Value
+) -> Decision:
     """Return the decision: a flow chart of who fires, lit by the facts, the predicates, and all 32 inputs.
 
     - `policy`: a reader's own, shown below the revisions.
+    - `policies`: names of the revisions to show, the last of which has its way lit unless told; all unless told.
     - settings: the fields of `kvmlab.policy.VcpuFacts` and hv_timer, all booleans, and revision: whose way through the
       flow chart is lit.
 
-    ValueError names a setting or a value that is not possible.
+    ValueError names a policy, a setting or a value that is not possible.
 
     >>> from kvmlab import panels
     >>> panel = panels.decision_panel(hlt_in_guest=True, revision="rev3")
     >>> float(panel.run.placement["share"]["housekeeping posted"]) > 0.8
     True
     """
-    panel = Decision("decision", FACTS, policy=policy)
-    panel.settings = settings
+    panel = Decision("decision", FACTS, options=some_policies(policies), policy=policy)
+    panel.settings = {**({"revision": policies[-1]} if policies else {}), **settings}
     return panel

@@ -9,9 +9,8 @@ import numpy as np
 
 from kvmlab.lab.panels.controls import Value
 from kvmlab.lab.panels.move_world import END_OF, MOVE
-from kvmlab.lab.panels.panel import Panel
+from kvmlab.lab.panels.panel import Panel, some_policies
 from kvmlab.model.names import Place
-from kvmlab.policy import REVISIONS
 from kvmlab.results.follow import EXPIRY_EXITS
 from kvmlab.results.run import Run, simulate
 from kvmlab.scenario import checks
@@ -38,7 +37,7 @@ class Move(Panel):
 def move_panel(policies: Sequence[str] | None = None, **settings: Value) -> Move:
     """Return the move: step by step, which pCPU each question is about while ``vcpu->cpu`` lags behind the vCPU.
 
-    - `policies`: names of the revisions to offer; all unless told.
+    - `policies`: names of the revisions to offer, the last of which is shown unless told; all unless told.
     - settings: revision, from_cpu and to_cpu ("isolated" or "housekeeping"), mwait_in_guest, hlt_in_guest.
 
     ValueError names a setting or a value that is not possible.
@@ -47,14 +46,7 @@ def move_panel(policies: Sequence[str] | None = None, **settings: Value) -> Move
     >>> panels.move_panel(from_cpu="housekeeping", to_cpu="isolated").outcome["exit"]
     'PREEMPTION_TIMER'
     """
-    offered = list(policies or REVISIONS)
-    for name in offered:
-        checks.choice("policies", name, REVISIONS)
-    revision = checks.choice("revision", settings.get("revision", default(offered)), tuple(offered))
-    return Move("move", MOVE, {**settings, "revision": revision}, {"policies": offered})
-
-
-def default(offered: Sequence[str]) -> str:
-    """Return the revision that is shown first: the usual one if it is offered."""
-    usual = str(MOVE.defaults["revision"])
-    return usual if usual in offered else offered[-1]
+    chosen = {**({"revision": policies[-1]} if policies else {}), **settings}
+    if policies and "revision" in settings:
+        checks.choice("revision", settings["revision"], tuple(policies))
+    return Move("move", MOVE, chosen, some_policies(policies))

@@ -16,8 +16,9 @@ from html import escape
 from itertools import cycle
 from typing import Any, TypeAlias
 
-from kvmlab.lab import exercises
-from kvmlab.lab.exercises import PREDICTION_ID, RIGHT_WITHIN, SPOT_ON_WITHIN, Prediction, Verdict
+from kvmlab.lab.exercises.predictions import Prediction
+from kvmlab.lab.exercises.values import RIGHT_WITHIN, SPOT_ON_WITHIN, is_number
+from kvmlab.lab.exercises.verdict import PREDICTION_ID, Verdict, require_id
 from kvmlab.lab.panels.controls import Settings
 from kvmlab.lab.panels.panel import Bridge, Panel
 from kvmlab.lab.panels.world import World
@@ -153,7 +154,7 @@ def predict_panel(
     >>> panel.reveal(75)
     L03-P1: no prediction yet. Make it in the panel: the answer appears there.
     """
-    exercises.require_id(prediction_id, PREDICTION_ID, "L03-P1")
+    require_id(prediction_id, PREDICTION_ID, "L03-P1")
     asked: dict[str, Any] = {"id": prediction_id, "question": text("question", question), "unit": unit}
     if choices:
         if low is not None or high is not None or bars:
@@ -183,7 +184,7 @@ def scale_of(low: float | None, high: float | None, scale: str, step: float | No
 
 def number(name: str, value: Any) -> float:
     """Return a number without a fraction as int, others as float. ValueError if it is none, or not finite."""
-    if not exercises.is_number(value) or not math.isfinite(value):
+    if not is_number(value) or not math.isfinite(value):
         raise ValueError(f"{name}: {value!r} is not possible; allowed: a number")
     return int(value) if float(value).is_integer() else float(value)
 

@@ -78,7 +78,6 @@ export function move(panel) {
     world: "move",
     first: controls,
     only: controls,
-    allowed: { revision: policies },
     body: [h("div", { class: "top" }, picture, grid), player.element, caption, asked],
     update(chosen, first) {
       settings = chosen;

@@ -12,11 +12,10 @@ import { defaults } from "./world.js";
  * @typedef {{name: string} & import("./predicate.js").PolicyData} OwnPolicy
  * @typedef {{panel: string, settings?: Settings, options?: Record<string, any>, policy?: OwnPolicy | null, key?: string,
  *   still?: boolean}} Spec
- * @typedef {{world: string | null, label?: string, first: string[], only?: string[], allowed?: Record<string, Value[]>, groups?: [string, string[]][], body: Node[],
+ * @typedef {{world: string | null, label?: string, first: string[], only?: string[], groups?: [string, string[]][], body: Node[],
  *   update: (settings: Settings, first: boolean) => string, resize?: () => void,
  *   key?: (event: KeyboardEvent) => boolean, state?: () => unknown, told?: (message: any) => void,
- *   answered?: (answer: any) => void}} View `allowed`: of some controls the values that this panel
- *   offers; `groups`: titles and names of the controls that are not first; `answered`
+ *   answered?: (answer: any) => void}} View `groups`: titles and names of the controls that are not first; `answered`
  *   takes what the reader had answered before the panel was shown once more
  * @typedef {{get: (name: string) => any, set: (name: string, value: any) => void, save_changes: () => void,
  *   on: (event: string, callback: () => void) => void}} Model
@@ -60,7 +59,8 @@ export class Panel {
 
   /** @param {string} name */
   control(name) {
-    const spec = narrowed(this.world.controls[name], this.view.allowed?.[name]);
+    const { kernels, policies } = this.spec.options ?? {};
+    const spec = offered(this.world.controls[name], { kernel: kernels, revision: policies }[name]);
     const own = name === "kernel" && this.policy;
     const full = own ? { ...spec, values: [...spec.values, this.policy?.name ?? ""], texts: [...spec.texts, `${this.policy?.name} (yours)`] } : spec;
     return makeControl(full, (value) => this.moved({ [name]: value }));
@@ -227,7 +227,7 @@ export class Panel {
 
   /** The policies that the panel shows, by name. */
   policies() {
-    const { policies } = this.tools.data;
+    const policies = pick(this.tools.data.policies, this.spec.options?.policies);
     return this.policy ? { ...policies, [this.policy.name]: this.policy } : policies;
   }
 
@@ -247,14 +247,30 @@ export class Panel {
   }
 }
 
+/** So many values stand side by side as buttons. */
+const BUTTONS = 3;
+
 /**
- * Return a control with some of its values only.
- * @param {import("./world.js").ControlSpec} control
- * @param {Value[] | undefined} values
+ * Return a control that offers some of its values only; all unless told.
+ * @param {import("./world.js").ControlSpec} spec
+ * @param {string[]} [names]
+ * @returns {import("./world.js").ControlSpec}
  */
-function narrowed(control, values) {
-  if (!values) return control;
-  return { ...control, values, texts: values.map((value) => control.texts[control.values.indexOf(value)]) };
+export function offered(spec, names) {
+  if (!names) return spec;
+  const texts = names.map((name) => spec.texts[spec.values.indexOf(name)]);
+  return { ...spec, kind: names.length <= BUTTONS ? "buttons" : spec.kind, values: names, texts };
+}
+
+/**
+ * Return those of some things that are named; all unless told.
+ * @template T
+ * @param {Record<string, T>} all
+ * @param {string[]} [names]
+ * @returns {Record<string, T>}
+ */
+export function pick(all, names) {
+  return names ? Object.fromEntries(names.map((name) => [name, all[name]])) : all;
 }
 
 /**

@@ -38,6 +38,7 @@ const LETTER = 7.2;
  */
 export function stage(panel) {
   const { data } = panel.tools;
+  const options = panel.spec.options ?? {};
   const picture = h("div", { class: "picture scroll", tabindex: 0, role: "group", "aria-label": "the stage" });
   const caption = h("p", { class: "step", "aria-live": "off" });
   const decision = h("div", { class: "decides" });
@@ -80,7 +81,8 @@ export function stage(panel) {
 
   return {
     world: "timer",
-    first: FIRST,
+    first: options.first ?? FIRST,
+    only: options.controls,
     body: [picture, player.element, caption, decision],
     update(settings, first) {
       const kernel = String(settings.kernel);

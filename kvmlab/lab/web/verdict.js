@@ -1,4 +1,4 @@
-// How far off a guess is, in the words of `lab/exercises.py`, which says the same where there is a kernel.
+// How far off a guess is, in the words of `lab/exercises/values.py`, which says the same where there is a kernel.
 
 /**
  * @typedef {number | string | Record<string, number>} Guess

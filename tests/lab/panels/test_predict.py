@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from kvmlab.lab import exercises, panels
-from kvmlab.lab.exercises import RIGHT_WITHIN, SPOT_ON_WITHIN, compared, digits
+from kvmlab.lab.exercises.values import RIGHT_WITHIN, SPOT_ON_WITHIN, compared, digits, is_number
 from kvmlab.lab.panels.predict import Predict, veil
 
 NODE = shutil.which("node")
@@ -24,7 +24,7 @@ NUMBER: Any = {"unit": "us", "low": 0, "high": 200}
 
 @pytest.fixture(autouse=True)
 def no_record(monkeypatch):
-    monkeypatch.setattr(exercises, "REVEALED", {})
+    monkeypatch.setattr(exercises.predictions, "REVEALED", {})
 
 
 def shown(panel: Predict) -> Any:
@@ -187,7 +187,7 @@ def test_the_browser_judges_in_the_same_words():
       const each = handed.pairs.map(([guess, actual]) => compared(guess, actual, handed.tolerances));
       return { each, digits: handed.numbers.map((value) => [3, 4].map((n) => digits(value, n))) };
     """.replace('"./', f'"{WEB}/')
-    numbers = [value for pair in pairs for value in pair if exercises.is_number(value)]
+    numbers = [value for pair in pairs for value in pair if is_number(value)]
     tolerances = {"right_within": RIGHT_WITHIN, "spot_on_within": SPOT_ON_WITHIN}
     answer = node(main, {"pairs": pairs, "numbers": numbers, "tolerances": tolerances})
     for pair, got in zip(pairs, answer["each"], strict=True):

@@ -1,0 +1,79 @@
+"""Numbers and other values that are compared with what they should be, and told in words."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Mapping
+from typing import Any
+
+RIGHT_WITHIN = 0.1
+"""A predicted number this close is right: a share of what it is."""
+SPOT_ON_WITHIN = 0.02
+
+
+def is_number(value: Any) -> bool:
+    """Return True for an int or a float, including numpy's, but not for a truth value."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def close(value: Any, target: Any, tolerance: float) -> bool:
+    """Return True if `value` is within a share of the target; within the share itself where the target is 0."""
+    return abs(float(value) - float(target)) <= tolerance * (abs(float(target)) or 1.0) + 1e-12
+
+
+def compared(guess: Any, actual: Any) -> tuple[bool, str]:
+    """Return whether a guess is right, and in words how far off it is; of several numbers each by its name.
+
+    >>> compared({"before": 90, "rev1": 30}, {"before": 91, "rev1": 10})
+    (False, 'before right, within 2 %, rev1 a factor of 3 too high')
+    """
+    if isinstance(guess, Mapping) and isinstance(actual, Mapping) and {*guess} == {*actual}:
+        each = {name: compared(guess[name], value) for name, value in actual.items()}
+        return all(right for right, _ in each.values()), ", ".join(f"{name} {said}" for name, (_, said) in each.items())
+    if not (is_number(actual) and is_number(guess)):
+        right = bool(guess == actual)
+        return right, "right" if right else "not the same"
+    return close(guess, actual, RIGHT_WITHIN), how_far(guess, actual)
+
+
+def how_far(guess: Any, actual: Any) -> str:
+    """Return in words how far a guess is from a number.
+
+    >>> how_far(10, 100), how_far(150, 100), how_far(101, 100)
+    ('a factor of 10 too low', '50 % too high', 'right, within 2 %')
+    """
+    guess, actual = float(guess), float(actual)
+    if close(guess, actual, SPOT_ON_WITHIN):
+        return f"right, within {100 * SPOT_ON_WITHIN:.0f} %"
+    if not (guess > 0 and actual > 0):
+        return f"{digits(abs(guess - actual), 3)} too {'high' if guess > actual else 'low'}"
+    factor = max(guess / actual, actual / guess)
+    amount = f"{100 * abs(guess - actual) / actual:.0f} %" if factor < 2 else f"a factor of {digits(factor, 3)}"
+    return f"{amount} too {'high' if guess > actual else 'low'}"
+
+
+def shown(value: Any, unit: str) -> str:
+    """Return a value and its unit as text, numbers with four digits at most.
+
+    >>> shown(0.12345, "us"), shown("up", "")
+    ('0.1235 us', "'up'")
+    """
+    if is_number(value):
+        text = digits(float(value), 4)
+    elif isinstance(value, Mapping):
+        text = ", ".join(f"{name} {shown(each, '')}" for name, each in value.items())
+    else:
+        text = repr(value) if isinstance(value, str) else str(value)
+    return f"{text} {unit}".rstrip()
+
+
+def digits(value: float, n: int) -> str:
+    """Return a number with `n` digits, or all before the point if they are more.
+
+    >>> digits(0.012345, 3), digits(1234567.8, 3), digits(40.0, 3)
+    ('0.0123', '1,234,568', '40')
+    """
+    if not math.isfinite(value):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 10 ** (n - 1) else f"{value:.{n}g}"

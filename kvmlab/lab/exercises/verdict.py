@@ -1,0 +1,28 @@
+"""What becomes of an answer, and the ids of what is asked: L03-E1 is an exercise, L03-P1 a prediction."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+EXERCISE_ID = re.compile(r"L\d\d-E\d+")
+PREDICTION_ID = re.compile(r"L\d\d-P\d+")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Outcome of an answer; shown as text."""
+
+    exercise_id: str
+    right: bool | None
+    """None: not answered yet."""
+    text: str
+
+    def __repr__(self) -> str:
+        return f"{self.exercise_id}: {self.text}"
+
+
+def require_id(text: str, pattern: re.Pattern[str], example: str) -> None:
+    """Raise ValueError if an id does not have the stable form."""
+    if not pattern.fullmatch(text):
+        raise ValueError(f"id: {text!r} is not allowed; it must be like {example}")
