@@ -26,4 +26,3 @@ def test_words_are_in_order(rows):
 
 def test_one_sentence_each(rows):
     assert [said for _, said, _ in rows if re.search(r"[.?!] [A-Z]", said)] == []
-
