@@ -33,11 +33,10 @@ def marks(notebook: nbformat.NotebookNode) -> dict[str, str]:
 
 def read(path: Path, *, run: bool = False) -> nbformat.NotebookNode:
     """Return a notebook; with `run` after running it, past errors in cells."""
-    notebook = nbformat.read(path, as_version=4)
+    notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)
     if run:
-        NotebookClient(
-            notebook, timeout=600, allow_errors=True, resources={"metadata": {"path": path.parent}}
-        ).execute()
+        place = {"metadata": {"path": path.parent}}
+        NotebookClient(notebook, timeout=600, allow_errors=True, resources=place).execute()
     return notebook
 
 
