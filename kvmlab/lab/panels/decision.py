@@ -47,6 +47,5 @@ def decision_panel(
     >>> float(panel.run.placement["share"]["housekeeping posted"]) > 0.8
     True
     """
-    panel = Decision("decision", FACTS, options=some_policies(policies), policy=policy)
-    panel.settings = {**({"revision": policies[-1]} if policies else {}), **settings}
-    return panel
+    shown: dict[str, Value] = {"revision": policies[-1]} if policies else {}
+    return Decision("decision", FACTS, {**shown, **settings}, some_policies(policies), policy)

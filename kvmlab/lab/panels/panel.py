@@ -82,10 +82,11 @@ class Panel:
         self._policy_data: dict[str, Any] | None = None
         self._bridge: Bridge | None = None
         self._told: dict[str, Any] | None = None
-        self._settings = world.complete(settings or {})
-        self._first = dict(self._settings)
+        self._settings = world.defaults
         if policy is not None:
             self.policy = policy
+        self._settings = {**world.defaults, **self.checked(settings or {})}
+        self._first = dict(self._settings)
 
     def __repr__(self) -> str:
         changed = {name: value for name, value in self.settings.items() if value != self.world.defaults.get(name)}

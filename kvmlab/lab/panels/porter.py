@@ -42,6 +42,4 @@ def porter_panel(policy: Policy | None = None, **settings: Value) -> Porter:
     >>> together.latency_percentile(0.99) > 5 * spread.latency_percentile(0.99)
     True
     """
-    panel = Porter("porter", PORTER, policy=policy)
-    panel.settings = settings
-    return panel
+    return Porter("porter", PORTER, settings, policy=policy)

@@ -74,7 +74,7 @@ class Predict(Panel):
 
     @property
     def prediction(self) -> Prediction:
-        """The guess as one that was written: see `kvmlab.exercises.predict`."""
+        """The guess as it is compared with what is true: see `kvmlab.exercises.Prediction`."""
         guess = self.guess
         return Prediction(self.prediction_id, ... if guess is None else guess, self.options["unit"])
 

@@ -59,6 +59,4 @@ def stage_panel(
         checks.choice("kernels", name, tuple(KERNELS))
     given = {"kernels": kernels, "controls": controls, "first": first}
     options: dict[str, Any] = {name: list(value) for name, value in given.items() if value}
-    panel = Stage("stage", TIMER, options=options, policy=policy)
-    panel.settings = {**({"kernel": kernels[0]} if kernels else {}), **settings}
-    return panel
+    return Stage("stage", TIMER, {**({"kernel": kernels[0]} if kernels else {}), **settings}, options, policy)

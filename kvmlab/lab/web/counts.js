@@ -13,7 +13,7 @@ import { simulateEach } from "./figures.js";
 const ROW = 40;
 const BAR = 20;
 const HEAD = 46;
-const HEADS = 74;
+const HEADS = 84;
 const NARROW = 560;
 const LETTER = 7.2;
 const LOWEST_US = 0.1;

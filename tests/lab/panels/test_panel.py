@@ -24,6 +24,14 @@ def test_settings_can_be_read_and_set():
         panels.stage_panel(kernel="v9")
 
 
+@pytest.mark.parametrize("make", [panels.stage_panel, panels.porter_panel, panels.decision_panel])
+def test_a_panel_is_moved_once_a_control_differs_from_how_it_opened(make):
+    panel = make(hlt_in_guest=make is not panels.porter_panel)
+    assert not panel.moved
+    panel.settings = {"hlt_in_guest": not panel.settings["hlt_in_guest"]}
+    assert panel.moved
+
+
 def test_the_bridge_carries_settings_both_ways():
     panel = panels.counts_panel()
     assert "<script" in panel._repr_mimebundle_()["text/html"]

@@ -96,7 +96,7 @@ def test_the_first_guess_counts_in_the_record():
     panel.reveal(75)
     bridge.answer = {"guess": 75}
     panel.reveal(75)
-    exercises.predict("L03-P2", "up").reveal("up")
+    exercises.Prediction("L03-P2", "up").reveal("up")
     assert exercises.record().right == 1
     assert repr(exercises.record()) == (
         "1 of 2 predictions right (a number counts within 10 %):\n"
