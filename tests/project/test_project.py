@@ -293,9 +293,32 @@ def test_commands_in_documents_are_makefile_targets(document):
     assert set(commands) <= targets
 
 
-def test_import_is_light():
-    heavy = {"matplotlib", "ipywidgets", "IPython", "llvmlite", "pandas", "kvmlab.host.formats", "kvmlab.host.explain"}
-    script = f"import sys, kvmlab; print(*sorted({heavy} & set(sys.modules)))"
+HEAVY = {"pandas", "matplotlib", "PIL", "wasmtime", "llvmlite", "ipywidgets", "IPython"}
+"""What takes megabytes of a kernel: a class has thirty of them on one machine."""
+
+
+@pytest.mark.parametrize(
+    ("statements", "needed"),
+    [
+        ("", set()),
+        ("k.simulate(k.three_guests())", {"wasmtime"}),
+        ("k.simulate(k.three_guests()).exits", {"wasmtime", "pandas"}),
+        ("k.follow_timer(k.KERNELS['v7.1'])", set()),
+        ("from kvmlab import plots; plots.SMALL, dir(plots)", set()),
+        ("from kvmlab import plots; plots.policy_grid", {"matplotlib", "PIL"}),
+        ("from kvmlab import panels; panels.stage_panel()._repr_mimebundle_()", {"ipywidgets", "IPython"}),
+        ("from kvmlab import panels; panels.counts_panel()._repr_mimebundle_()", {"ipywidgets", "IPython"}),
+    ],
+    ids=["import", "run", "table", "story", "plots", "figure", "stage", "counts"],
+)
+def test_what_is_heavy_is_loaded_where_it_is_needed(statements, needed):
+    script = f"import sys, kvmlab as k\n{statements}\nprint(*sorted({HEAVY} & set(sys.modules)))"
+    out = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(out.stdout.split()) == needed
+
+
+def test_import_loads_no_reader_of_a_host():
+    script = "import sys, kvmlab; print(*sorted(name for name in sys.modules if name.startswith('kvmlab.host')))"
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == ""
 
