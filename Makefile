@@ -75,24 +75,30 @@ sed -n '/^uv==/,/#/p' requirements-test.lock > $(VENV)/uv.txt \
 endef
 
 define install
-$(BIN)/uv pip install --quiet --python $(VENV) --require-hashes --compile-bytecode -r $(1) \
-  || $(BIN)/python -m pip install --require-hashes -r $(1)
+$(BIN)/uv pip install --quiet --python $(VENV) --require-hashes -r $(1) $(2) \
+  || $(BIN)/python -m pip install $(if $(2),,--no-compile) --require-hashes -r $(1)
 endef
 
+# Bytecode of everything takes 100 MB; the lessons load a quarter of it, and get that when they are set up.
+LOADED := import jupyterlab.labapp, ipykernel.kernelapp, pandas; from kvmlab import exercises, panels, plots; plots.Picture
+
 # Installing kvmlab itself translates its rules to WebAssembly: that takes llvmlite, which pip or uv fetch for the moment.
+# Where there is Node, JupyterLab runs a script of its own in it, which fails as part of our package.json's kind of package.
 $(VENV)/ready: $(VENV)/pyvenv.cfg requirements.lock pyproject.toml hatch_build.py
 	@echo 'Installing what the lessons need into $(VENV) (the first time this takes up to a minute) ...'
 	@$(uv)
-	@$(call install,requirements.lock)
+	@$(call install,requirements.lock,)
 	@$(BIN)/uv pip install --quiet --python $(VENV) --no-deps -e . || $(BIN)/python -m pip install --no-deps -e .
 	@$(BIN)/python -m pip uninstall --quiet --yes uv
 	@rm -rf $(DOWNLOADS)
+	@echo '{}' > $(VENV)/package.json
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -c '$(LOADED)'
 	@touch $@
 
 $(VENV)/ready-to-test: $(VENV)/ready requirements-test.lock
 	@echo 'Installing what the tests need as well ...'
 	@$(uv)
-	@$(call install,requirements-test.lock)
+	@$(call install,requirements-test.lock,--compile-bytecode)
 	@rm -rf $(DOWNLOADS)
 	@touch $@
 

@@ -59,6 +59,7 @@ def opened(tmp_path):
             server.wait(20)
         server.kill()
     assert list(home.iterdir()) == [], "nothing is written into the home folder"
+    assert "yarn" not in (tmp_path / "log").read_text(encoding="utf-8"), "JupyterLab's own script runs in Node"
 
 
 def test_make_lab_opens_the_first_lesson_itself(opened):
