@@ -207,6 +207,50 @@ def test_what_goes_wrong_is_shown_and_the_panel_recovers(gallery):
     assert state(panel)[1] == ""
 
 
+def test_of_many_moves_in_a_frame_the_last_is_drawn(gallery, panel):
+    before, after, settings = panel.evaluate(
+        """async host => {
+            const { kvmlab: panel, dataset } = host;
+            const [name] = panel.names;
+            const { values } = panel.world.controls[name];
+            await new Promise(requestAnimationFrame);
+            await new Promise(requestAnimationFrame);
+            const before = Number(dataset.serial);
+            for (let i = 0; i < 20; i += 1) panel.moved({ [name]: values[(i + 1) % values.length] });
+            panel.moved({ [name]: values[0] });
+            await new Promise(requestAnimationFrame);
+            await new Promise(requestAnimationFrame);
+            return [before, Number(dataset.serial), panel.settings[name] === values[0]];
+        }"""
+    )
+    assert settings is True
+    assert after - before == 2, "the first at once, the last with the next frame"
+
+
+def test_drawing_does_not_ask_where_anything_stands(gallery, panel):
+    asked = panel.evaluate(
+        """host => {
+            const { kvmlab: panel } = host;
+            const [name] = panel.names;
+            const { values } = panel.world.controls[name];
+            let asked = [];
+            const undo = [];
+            for (const key of ["clientWidth", "clientHeight", "scrollWidth", "scrollLeft", "getBoundingClientRect"]) {
+                const usual = Object.getOwnPropertyDescriptor(Element.prototype, key);
+                const noting = { ...usual };
+                if (usual.get) noting.get = function () { asked.push(key); return usual.get.call(this); };
+                else noting.value = function () { asked.push(key); return usual.value.call(this); };
+                Object.defineProperty(Element.prototype, key, noting);
+                undo.push(() => Object.defineProperty(Element.prototype, key, usual));
+            }
+            for (const value of [...values, values[0]]) panel.set({ [name]: value }, false);
+            for (const each of undo) each();
+            return asked;
+        }"""
+    )
+    assert asked == []
+
+
 def test_memory_does_not_grow(gallery):
     panel = panel_in(gallery, 2)
     moves = """(host) => {
