@@ -43,7 +43,8 @@ THEME = """async (name) => {
     await jupyterapp.commands.execute('apputils:change-theme', { theme: `JupyterLab ${name}` });
 }"""
 SERIOUS = ("serious", "critical")
-PRINT, SET, OTHER_POLICY, REVEAL = (1 + len(PANELS) + len(ASKING) + i for i in range(4))
+STUCK_POLICY = "def stuck(v):\n    while True:\n        pass"
+PRINT, SET, OTHER_POLICY, REVEAL, STUCK = (1 + len(PANELS) + len(ASKING) + i for i in range(5))
 """The cells after the panels."""
 
 
@@ -55,6 +56,7 @@ def make_gallery(lab):
     cells.append("stage.settings = {'kernel': 'v5.2', 'hlt_in_guest': True}")
     cells.append("def other(v):\n    return False\nlab.policy = other")
     cells.append("predict.reveal(4)")
+    cells.append(f"{STUCK_POLICY}\ntry:\n    lab.policy = stuck\nexcept ValueError as error:\n    print(error)")
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata={"kernelspec": KERNEL}
     )
@@ -170,6 +172,17 @@ def test_a_policy_that_is_defined_again_takes_effect(gallery):
     gallery.evaluate(RUN_CELL, OTHER_POLICY)
     gallery.wait_for_function("host => host.kvmlab.say.textContent.includes('other')", arg=panel.element_handle())
     assert "my_policy" not in state(panel)[2]
+
+
+def test_a_policy_that_loops_for_ever_freezes_nothing(gallery):
+    panel = panel_in(gallery, list(PANELS).index("lab") + 1)
+    gallery.evaluate(RUN_CELL, STUCK)
+    gallery.wait_for_function(f"() => ({PRINTED})().some((text) => text.includes('policy stuck has not answered'))")
+    assert "stuck" not in state(panel)[2]
+    gallery.evaluate(RUN_CELL, PRINT)
+    before = state(panel)
+    panel.locator(".controls .switch input").first.click()
+    assert state(panel)[0] > before[0]
 
 
 def test_a_prediction_is_revealed_after_it_was_made(gallery):
