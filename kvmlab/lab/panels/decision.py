@@ -35,7 +35,7 @@ def decision_panel(policy: Policy | None = None, **settings: Value) -> Decision:
     - settings: the fields of `kvmlab.policy.VcpuFacts` and hv_timer, all booleans, and revision: whose way through the
       flow chart is lit.
 
-    ValueError names a setting or a value that is not possible.
+    ValueError names a setting or a value that is not allowed.
 
     >>> from kvmlab import panels
     >>> panel = panels.decision_panel(hlt_in_guest=True, revision="rev3")

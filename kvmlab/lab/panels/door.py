@@ -21,7 +21,7 @@ def door_panel(**settings: Value) -> Door:
     """Return the door: each timer is offered to the housekeeping CPU, which takes it or not; played timer by timer.
 
     Settings: deadline_us (D), period_us (T), vcpus and seed, as in `kvmlab.lab.panels.door_host.DoorSettings`.
-    ValueError names a setting or a value that is not possible.
+    ValueError names a setting or a value that is not allowed.
 
     >>> from kvmlab import panels
     >>> panel = panels.door_panel(deadline_us=1000, period_us=4000)

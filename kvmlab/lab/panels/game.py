@@ -43,7 +43,7 @@ def game_panel(policy: Policy | None = None, *, rounds: int = ROUNDS, seed: int 
     - `rounds`: 1 to the number of cases.
     - `seed`: which cases come, and in which order; the same for everybody who takes it.
 
-    ValueError names what is not possible.
+    ValueError names what is not allowed.
 
     >>> from kvmlab import panels
     >>> game = panels.game_panel(seed=3)
