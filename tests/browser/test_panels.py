@@ -146,6 +146,54 @@ def test_axe_finds_nothing_serious(gallery, panel):
         assert bad == [], theme
 
 
+@pytest.fixture
+def forced(gallery):
+    """The gallery in the reader's own colours."""
+    gallery.emulate_media(forced_colors="active")
+    yield gallery
+    gallery.emulate_media(forced_colors="none")
+
+
+def test_in_forced_colours_nothing_is_lost(forced):
+    colours = (
+        "(e) => { const s = getComputedStyle(e); return [s.fill, s.backgroundColor, s.borderLeftColor, s.color]; }"
+    )
+    for number, name in enumerate((*PANELS, *ASKING), start=1):
+        panel_in(forced, number).screenshot(path=SCREENSHOTS / f"panel-{name}-forced.png")
+    decision = panel_in(forced, list(PANELS).index("decision") + 1)
+    chosen, other = (
+        decision.locator(which).first.evaluate(colours) for which in (".revision.chosen", ".revision:not(.chosen)")
+    )
+    assert chosen[2] != other[2], "the chosen revision is told by its border"
+    counts = panel_in(forced, list(PANELS).index("counts") + 1)
+    bars = {counts.locator(f".bar.{name}").first.evaluate(colours)[0] for name in ("before", "rev1", "rev2", "rev3")}
+    assert len(bars) == 4, "the colours of revisions stay"
+    text = counts.locator("text.title").first.evaluate(colours)[0]
+    assert text == counts.evaluate("host => getComputedStyle(host.kvmlab.say).color"), "text has the reader's colour"
+    stage = panel_in(forced, list(PANELS).index("stage") + 1)
+    _, behind, _, icon = stage.locator("button.play").evaluate(colours)
+    assert behind != icon
+    predict = panel_in(forced, len(PANELS) + list(ASKING).index("predict") + 1)
+    bar, around = (predict.locator(which).first.evaluate(colours)[1] for which in (".fill", ".groove"))
+    assert bar != around, "the guess is a bar"
+
+
+def test_settings_are_said_once(gallery):
+    """The sentence is live when a control moves, what is under the picture when the reader steps: never both."""
+    for name in ("stage", "door", "porter"):
+        panel = panel_in(gallery, list(PANELS).index(name) + 1)
+        said = panel.locator(".say[role=status]")
+        assert said.count() == 1
+        step = panel.locator(".step")
+        move_by_mouse(panel)
+        assert step.get_attribute("aria-live") == "off", name
+        panel.get_by_label("one step back").click()
+        assert step.get_attribute("aria-live") == "polite", name
+        assert step.inner_text().strip()
+        label = panel.locator(".picture svg[role=img]").get_attribute("aria-label")
+        assert said.text_content().split(": ", 1)[-1].rstrip(".") in label, "the picture has a text"
+
+
 def test_python_knows_what_the_reader_has_set(gallery):
     panel = panel_in(gallery, 1)
     panel.evaluate("host => host.kvmlab.moved({ kernel: 'v6.18', mwait_in_guest: true })")

@@ -8,18 +8,23 @@ import { patch, v } from "./patch.js";
  * @typedef {import("./figures.js").Figures} Figures
  * @typedef {import("./patch.js").Shapes} Shapes
  * @typedef {{x: number, width: number}} Box
- * @typedef {{title: string, unit: string, weight: number, draw: (figures: Figures, box: Box, y: number, limit: number) => Shapes,
+ * @typedef {{title: string, short?: string, unit: string, weight: number, draw: (figures: Figures, box: Box, y: number, limit: number) => Shapes,
  *   value: (figures: Figures) => number, least: number, axis?: (box: Box) => Shapes}} Column
  */
 
 const ROW = 40;
 const BAR = 20;
 const HEAD = 46;
+/** What the rows' names take at least, and at most so many letters of them. */
 const HEADS = 74;
+const NAME = 10;
+const BOLD = 7.8;
 const NARROW = 560;
 const LETTER = 7.2;
 const LOWEST_US = 0.1;
 const HIGHEST_US = 1000;
+/** A narrower log scale has every second label. */
+const DECADES = 160;
 
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 /** @param {number} value */
@@ -121,16 +126,17 @@ function nice(value) {
  */
 function chart(columns, limits, shown, before, width) {
   const stacked = width < NARROW;
-  const room = width - HEADS - 6;
+  const heads = Math.max(HEADS, 12 + BOLD * Math.min(NAME, Math.max(...shown.map(({ name }) => name.length))));
+  const room = width - heads - 6;
   const sum = columns.reduce((total, column) => total + column.weight, 0);
   const tall = HEAD + shown.length * ROW + 8;
-  let x = HEADS;
+  let x = heads;
   const parts = columns.map((column, i) => {
-    const box = stacked ? { x: HEADS, width: room - 10 } : { x, width: (room * column.weight) / sum - 16 };
+    const box = stacked ? { x: heads, width: room - 10 } : { x, width: (room * column.weight) / sum - 16 };
     x += (room * column.weight) / sum;
     const y = stacked ? i * tall : 0;
     const rows = shown.flatMap((figures, row) => [
-      ...(stacked || i === 0 ? [rowHead(figures.name, y + HEAD + row * ROW)] : []),
+      ...(stacked || i === 0 ? [rowHead(figures.name, heads - 8, y + HEAD + row * ROW)] : []),
       ghost(column, before[row], figures, box, y + HEAD + row * ROW, limits[i]),
       ...column.draw(figures, box, y + HEAD + row * ROW, limits[i]),
     ]);
@@ -143,11 +149,12 @@ function chart(columns, limits, shown, before, width) {
 
 /**
  * @param {string} name
+ * @param {number} x where it ends
  * @param {number} y
  */
-function rowHead(name, y) {
-  const short = name.length > 10 ? `${name.slice(0, 9)}…` : name;
-  return v("text", { class: "row", x: HEADS - 8, y: y + BAR / 2 + 9, "text-anchor": "end" }, short, v("title", {}, name));
+function rowHead(name, x, y) {
+  const short = name.length > NAME ? `${name.slice(0, NAME - 1)}…` : name;
+  return v("text", { class: "row", x, y: y + BAR / 2 + 9, "text-anchor": "end" }, short, v("title", {}, name));
 }
 
 /**
@@ -161,7 +168,7 @@ function columnHead(column, box, y, limit, rows) {
   const end = y + HEAD + rows * ROW;
   const axis = column.axis ? column.axis({ ...box }) : [0, 0.5, 1].map((share) => mark(box.x + share * box.width, number(share * limit), share));
   return [
-    v("text", { class: "title", x: box.x, y: y + 14 }, column.title),
+    v("text", { class: "title", x: box.x, y: y + 14 }, column.short && column.title.length * 8 > box.width ? column.short : column.title),
     v("text", { class: "small", x: box.x + box.width, y: y + 14, "text-anchor": "end" }, column.unit.length * 6 + column.title.length * 8 < box.width ? column.unit : ""),
     v("line", { class: "axis", x1: box.x, x2: box.x, y1: y + HEAD - 6, y2: end }),
     v("g", { transform: `translate(0 ${y + HEAD - 10})` }, ...axis),
@@ -207,15 +214,26 @@ const bar = (value, text) => (figures, box, y, limit) => {
 };
 
 /**
- * A value at the end of its bar: outside where there is room, else inside.
+ * Whether a value at the end of its bar stands inside: where there is no room outside, but in the bar.
+ * @param {string} text
+ * @param {Box} box
+ * @param {number} length
+ */
+const isInside = (text, box, length) => length + roomOf(text) > box.width && length >= roomOf(text);
+/** @param {string} text */
+const roomOf = (text) => text.length * LETTER + 8;
+
+/**
+ * A value at the end of its bar.
  * @param {string} text
  * @param {Box} box
  * @param {number} length
  * @param {number} y
+ * @param {string} [kind]
  */
-function label(text, box, length, y) {
-  const inside = length + text.length * LETTER + 8 > box.width;
-  return v("text", { class: inside ? "value inside" : "value", x: box.x + length + (inside ? -6 : 5), y: y + 23, "text-anchor": inside ? "end" : "start" }, text);
+function label(text, box, length, y, kind = "") {
+  const inside = isInside(text, box, length);
+  return v("text", { class: inside ? `value inside ${kind}` : "value", x: box.x + length + (inside ? -6 : 5), y: y + 23, "text-anchor": inside ? "end" : "start" }, text);
 }
 
 /**
@@ -229,8 +247,8 @@ const COLUMNS = (data) => ({
     draw: (figures, box, y, limit) => stack(figures, box, y, limit, data),
   },
   latency: {
-    title: "latency of the timer", unit: "µs, log scale", weight: 4, least: 1, value: (figures) => figures.p99 / 1000,
-    axis: (box) => [0.1, 1, 10, 100, 1000].map((value, i) => mark(logX(value, box), String(value), i / 4)),
+    title: "latency of the timer", short: "latency", unit: "µs, log scale", weight: 4, least: 1, value: (figures) => figures.p99 / 1000,
+    axis: (box) => (box.width < DECADES ? [0.1, 10, 1000] : [0.1, 1, 10, 100, 1000]).map((value, i, all) => mark(logX(value, box), String(value), i / (all.length - 1))),
     draw: (figures, box, y) => ridge(figures, box, y, data),
   },
   taken: {
@@ -238,7 +256,7 @@ const COLUMNS = (data) => ({
     draw: bar((figures) => 1000 * figures.taken, (value) => `${number(value)} ‰`),
   },
   gap: {
-    title: "longest gap", unit: "µs", weight: 2.2, least: 1, value: (figures) => figures.gap / 1000,
+    title: "longest gap", short: "gap", unit: "µs", weight: 2.2, least: 1, value: (figures) => figures.gap / 1000,
     draw: bar((figures) => figures.gap / 1000, (value) => `${number(value)} µs`),
   },
   places: {
@@ -246,7 +264,7 @@ const COLUMNS = (data) => ({
     draw: (figures, box, y) => shares(figures, box, y, data),
   },
   load: {
-    title: "busiest housekeeping CPU", unit: "% of its time on guests' timers", weight: 3.4, least: 1,
+    title: "busiest housekeeping CPU", short: "busiest CPU", unit: "% of its time on guests' timers", weight: 3.4, least: 1,
     value: (figures) => 100 * busiest(figures).share,
     draw: bar((figures) => 100 * busiest(figures).share, (value) => `${number(value)} %`),
   },
@@ -264,6 +282,9 @@ const busiest = (figures) => figures.load.reduce((most, cpu) => (cpu.share > mos
  * @param {import("./main.js").Data} data
  */
 function stack(figures, box, y, limit, data) {
+  const total = number(figures.total);
+  const length = (figures.total / limit) * box.width;
+  const free = box.x + length - (isInside(total, box, length) ? roomOf(total) : 0); // for the names of reasons
   let x = box.x;
   const parts = data.reasons.flatMap((reason) => {
     const rate = figures.exits.find((exit) => exit.reason === reason)?.rate ?? 0;
@@ -271,12 +292,12 @@ function stack(figures, box, y, limit, data) {
     if (width < 0.3) return [null];
     const segment = v("g", { class: `span ${reason}` },
       v("rect", { x, y: y + 8, width, height: BAR }),
-      width > reason.length * LETTER + 6 ? v("text", { x: x + width / 2, y: y + 22, "text-anchor": "middle" }, reason) : null,
+      Math.min(width, free - x) > reason.length * LETTER + 6 ? v("text", { x: x + Math.min(width, free - x) / 2, y: y + 22, "text-anchor": "middle" }, reason) : null,
       v("title", {}, `${reason}: ${number(rate)} per vCPU and second`));
     x += width;
     return [segment];
   });
-  return [...parts, label(number(figures.total), box, x - box.x, y)];
+  return [...parts, label(total, box, length, y, "total")];
 }
 
 /**

@@ -38,8 +38,8 @@ export function door(panel) {
       if (!drawing || !run) return;
       patch(picture, [drawing(at)]);
       const done = at % 1 === 0 ? at - 1 : Math.floor(at);
-      caption.replaceChildren(...captionOf(run, done, data.story));
       caption.setAttribute("aria-live", settled ? "polite" : "off");
+      caption.replaceChildren(...captionOf(run, done, data.story));
     },
     (i) => (i < SLOW ? SLOW_WEIGHT : i < MIDDLE ? 1 : FAST_WEIGHT),
   );
@@ -59,7 +59,7 @@ export function door(panel) {
       redraw();
       player.reset(run.offers.length, !first);
       if (first) playWhenSeen(panel, picture, player);
-      else if (!player.playing) player.seek(Infinity);
+      else player.end();
       return sentence(run);
     },
     resize() {

@@ -45,8 +45,8 @@ export function porter(panel) {
     (position, settled) => {
       if (!drawing || !crowd) return;
       patch(picture, [drawing(position)]);
-      caption.replaceChildren(...captionOf(crowd, Math.floor(position), data.story));
       caption.setAttribute("aria-live", settled ? "polite" : "off");
+      caption.replaceChildren(...captionOf(crowd, Math.floor(position), data.story));
     },
     () => STEPS / Math.max(1, crowd?.services.length ?? 1),
   );
@@ -79,7 +79,7 @@ export function porter(panel) {
       numbers.replaceChildren(...tiles(crowd, was));
       player.reset(crowd.services.length + 1, !first);
       if (first) playWhenSeen(panel, picture, player);
-      else if (!player.playing) player.seek(Infinity);
+      else player.end();
       return sentence(crowd);
     },
     resize() {

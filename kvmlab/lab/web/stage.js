@@ -56,8 +56,8 @@ export function stage(panel) {
       patch(picture, [drawing.at(position)]);
       if (zoom > 1) follow(picture, drawing.x(position));
       const step = drawing.scene.steps[Math.floor(position) - 1];
-      caption.replaceChildren(...captionOf(step, Math.floor(position), drawing.scene.steps.length, story.summary));
       caption.setAttribute("aria-live", settled ? "polite" : "off");
+      caption.replaceChildren(...captionOf(step, Math.floor(position), drawing.scene.steps.length, story.summary));
     },
     (i) => (drawing ? drawing.weight(i) : 1),
   );
