@@ -21,7 +21,10 @@ BROKEN = "() => [...document.images].filter(i => !i.complete || !i.naturalWidth)
 CUT = """() => [...document.querySelectorAll("main *")]
     .filter((each) => each.getBoundingClientRect().right > innerWidth + 1 && !each.closest(".scroll, .kvmlab"))
     .map((each) => each.outerHTML.slice(0, 120))"""
-VIEW = "host => host.shadowRoot.querySelector('.view').innerHTML"
+VIEW = """async host => {
+    while (host.kvmlab.waiting) await new Promise(requestAnimationFrame);
+    return host.shadowRoot.querySelector('.view').innerHTML;
+}"""
 CLOSED = """() => [...document.querySelectorAll("main details")]
     .filter((each) => !each.lastElementChild.checkVisibility({ contentVisibilityAuto: true }))
     .map((each) => each.textContent.slice(0, 80))"""

@@ -54,7 +54,7 @@ def counts_panel(
     - `controls`: the controls to offer; all unless told. `first`: those shown at once, the others under "more".
     - settings: of `kvmlab.lab.panels.simulation.HostSettings`, by their names.
 
-    ValueError names a column, a control or a value that is not possible.
+    ValueError names a column, a control or a value that is not allowed.
 
     >>> from kvmlab import panels
     >>> panel = panels.counts_panel("exits", tick_hz=250)

@@ -40,7 +40,7 @@ def decision_panel(
     - settings: the fields of `kvmlab.policy.VcpuFacts` and hv_timer, all booleans, and revision: whose way through the
       flow chart is lit.
 
-    ValueError names a policy, a setting or a value that is not possible.
+    ValueError names a policy, a setting or a value that is not allowed.
 
     >>> from kvmlab import panels
     >>> panel = panels.decision_panel(hlt_in_guest=True, revision="rev3")

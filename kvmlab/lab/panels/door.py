@@ -26,7 +26,7 @@ def door_panel(*, controls: Sequence[str] | None = None, **settings: Value) -> D
     - `controls`: the controls to offer; all unless told.
     - settings: deadline_us (D), period_us (T), vcpus and seed, as in `kvmlab.lab.panels.door_host.DoorSettings`.
 
-    ValueError names a setting or a value that is not possible.
+    ValueError names a setting or a value that is not allowed.
 
     >>> from kvmlab import panels
     >>> panel = panels.door_panel(deadline_us=1000, period_us=4000)

@@ -71,7 +71,8 @@ class Panel:
 
         `kind`: which view of `web/` it shows. `settings`: those that differ from the defaults. `options`: what the view
         leaves open; policies: the revisions to show (`some_policies`). `policy`: a reader's own, asked once for all 32
-        inputs. ValueError for a setting that no control can have, a policy that fails, or one that has the name of a
+        inputs. ValueError for a setting that no control can have, a policy that fails or does not answer
+        (`kvmlab.policy.PATIENCE_S`), or one that has the name of a
         revision.
         """
         self.kind = kind

@@ -16,7 +16,7 @@ from kvmlab.lab.plots.exits import draw_bars, guest_groups, in_words
 from kvmlab.lab.plots.picture import RC, Picture, new_figure
 from kvmlab.lab.plots.policies import answer, draw_cell
 from kvmlab.lab.style import ADDED, INK, REMOVED
-from kvmlab.policy import POLICIES, Policy, VcpuFacts, ask, can_use_hv_timer, every_input, find
+from kvmlab.policy import POLICIES, Policy, Table, VcpuFacts, ask, can_use_hv_timer, every_input, find, table_bits
 from kvmlab.results.per_guest import compare_guests
 from kvmlab.scenario.example import three_guests
 from kvmlab.scenario.scenario import Scenario
@@ -66,7 +66,7 @@ def side_of(choice: str | Policy) -> Side:
     """Return a policy by name, or a reader's own function; ValueError lists the known names."""
     if callable(choice):
         name = getattr(choice, "__name__", "policy")
-        return Side(name, choice, (f"{name}(vcpu)",))
+        return Side(name, Table(table_bits(choice)), (f"{name}(vcpu)",))
     return Side(choice, find(choice), predicates().get(choice, ("false",)))
 
 

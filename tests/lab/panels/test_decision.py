@@ -99,7 +99,7 @@ def test_own_policy_is_one_more_revision() -> None:
     panel.settings = {"revision": "never_on_housekeeping", "apicv_active": True}
     assert panel.scenario.kernel.policy is never_on_housekeeping
     assert float(panel.run.placement["share"]["housekeeping posted"]) > 0.8
-    with pytest.raises(ValueError, match="settings: revision = 'other' is not possible"):
+    with pytest.raises(ValueError, match="revision: 'other' is not allowed"):
         panel.settings = {"revision": "other"}
 
 
