@@ -1,5 +1,6 @@
 """Exercises of lesson 05: whom rev 2 helps, and what a late look at a vCPU's pCPU costs."""
 
+from kvmlab.kernels import KERNELS
 from kvmlab.lab.exercises.kinds import Exercise, Number, Several
 from kvmlab.results.run import simulate
 from kvmlab.scenario.guest import Guest, Workload
@@ -11,7 +12,7 @@ def fired_on_own_pcpu() -> int:
     """Return how many hrtimers of a vCPU that goes to and fro every 20 ms fire on its own pCPU in 10 s, under rev 2."""
     host = Host(pcpus=8, isolated=(4, 5, 6, 7), housekeeping="timers", housekeeping_timer_us=200, loaded=(0, 1))
     guest = Guest(pcpus=(2, 4), moves_every_ms=20, workload=Workload(tick_hz=1000))
-    run = simulate(Scenario(host, guest, kernel="v5.15+rev2", duration_s=10, trace_steps=0))
+    run = simulate(Scenario(host, (guest,), kernel=KERNELS["v5.15+rev2"], duration_s=10, trace_steps=0))
     return int(run.placement.expiries["own pCPU"])
 
 

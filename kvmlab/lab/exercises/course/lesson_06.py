@@ -21,7 +21,8 @@ def repaired(stage: Stage) -> bool | str:
         return f"only the VM may change, and {names_of(changed)} is not of the VM. Put it back."
     if stage.story.delivery != "posted":
         return f"the timer is not posted; its expiry costs {stage.story.expiry_exit}."
-    elsewhere = stage_panel(**{**stage.settings, "pi_inject_timer": False})
+    elsewhere = stage_panel()
+    elsewhere.settings = {**stage.settings, "pi_inject_timer": False}
     if elsewhere.story.backend != "hv":
         return "the timer is posted. But with the switch off, this VM has no preemption timer."
     return True
