@@ -18,6 +18,8 @@ PANELS = {
     "decision": "decision_panel()",
     "door": "door_panel()",
     "porter": "porter_panel()",
+    "anatomy": "anatomy_panel()",
+    "move": "move_panel()",
     "lab": "lab_panel(my_policy)",
 }
 """Those with controls. The others have their own way to be moved."""
