@@ -153,9 +153,10 @@ def told(value):
     """Return how a text would say a number; nothing for one that a text may hold by chance."""
     if isinstance(value, dict):
         return [text for each in value.values() for text in told(each)]
-    if not isinstance(value, int | float) or (float(value).is_integer() and abs(value) < 20) or value in (50, 100):
+    if not isinstance(value, int | float):
         return []
-    return {f"{value:,.{digits}f}" for digits in range(4)} - {f"{value:.0f}" if abs(value) < 20 else ""}
+    texts = {f"{value:,.{digits}f}" for digits in range(4)}
+    return sorted(text for text in texts if "." in text or float(text.replace(",", "")) not in {*range(20), 50, 100})
 
 
 def whole(number):
