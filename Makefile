@@ -162,6 +162,7 @@ versions: tools
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(OTHER)
 	$(BIN)/uv pip install --quiet --python $(OTHER) --resolution $(RESOLUTION) -e '.[lab,test]' 'uv>=0.9'
 	@rm -rf $(DOWNLOADS)
+	@echo '{}' > $(OTHER)/package.json
 	$(OTHER)/bin/python -m pytest -n $(JOBS) -m 'not browser and not index'
 	$(OTHER)/bin/python -m pytest -p nbval --nbval --nbval-sanitize-with tests/nbval.cfg notebooks -n $(JOBS) --dist loadfile
 
