@@ -1,4 +1,4 @@
-"""Write the lessons, which a wheel carries, into a folder of the reader's own: as they are, or without solutions."""
+"""Write the lessons, which a wheel carries, into a folder of the reader's own, with solutions or without."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ FIRST = "00_start_here.ipynb"
 """The lesson to begin with."""
 
 
-def student_text(text: str) -> str:
-    """Return a notebook without the cells tagged `solution`, in the form in which Jupyter writes it.
+def readers_text(text: str, *, student: bool = False) -> str:
+    """Return a notebook as a reader begins with it: nothing has been run yet. In the form in which Jupyter writes it.
 
-    `text`: the notebook as JSON. The outputs are those of a reader who has not answered yet, and stay.
+    `text`: the notebook as JSON. `student`: without the cells tagged `solution`.
     """
     notebook = json.loads(text)
-    notebook["cells"] = [cell for cell in notebook["cells"] if "solution" not in cell["metadata"].get("tags", ())]
-    return json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+    cells = [cell for cell in notebook["cells"] if not (student and "solution" in cell["metadata"].get("tags", ()))]
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            cell["outputs"], cell["execution_count"] = [], None
+            cell["metadata"].get("jupyter", {}).pop("outputs_hidden", None)
+    return json.dumps(notebook | {"cells": cells}, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
 
 
 def write_lessons(into: Path, *, student: bool = False, keep: bool = False) -> list[Path]:
@@ -45,7 +49,7 @@ def write_lessons(into: Path, *, student: bool = False, keep: bool = False) -> l
     for lesson, path in target.items():
         text = lesson.read_text(encoding="utf-8")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(student_text(text) if student else text, encoding="utf-8", newline="\n")
+        path.write_text(readers_text(text, student=student), encoding="utf-8", newline="\n")
     return list(target.values())
 
 

@@ -31,7 +31,8 @@ class ForReaders(Preprocessor):
         """Note it for all cells."""
         for cell in nb.cells:
             kind = kind_of(cell)
-            cell.metadata.page = {"kind": kind, "label": LABELS.get(kind, ""), "open": kind in OPEN}
+            hidden = cell.metadata.get("jupyter", {}).get("outputs_hidden", False)
+            cell.metadata.page = {"kind": kind, "label": LABELS.get(kind, ""), "open": kind in OPEN, "hidden": hidden}
             if cell.cell_type == "code":
                 cell.outputs = [readable(output) for output in cell.outputs if not is_unanswered(output)]
         return nb, resources
