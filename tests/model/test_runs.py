@@ -60,11 +60,14 @@ def test_a_vcpu_loses_and_idles_no_longer_than_the_run_takes(scenario):
     assert np.all(v["lost_ns"] + v["idle_ns"] <= np.maximum(run.duration_ns, np.maximum(v["in_guest_at"], v["boot"])))
 
 
-@pytest.mark.parametrize(("costs", "duration"), [(1, 0.002), (5, 0.5)], ids=["no cost", "10 ms a step"])
+@pytest.mark.parametrize(("costs", "duration"), [(1, 0.002), (5, 0.25)], ids=["no cost", "10 ms a step"])
 @pytest.mark.parametrize("mode", ["tsc_deadline", "oneshot", "periodic"])
 @pytest.mark.parametrize("kernel", list(kl.KERNELS))
 def test_a_storm_of_timers_ends(kernel, mode, costs, duration):
-    """Periods of 10 us, one busy housekeeping CPU for seven vCPUs, timers served later than they come."""
+    """Periods of 10 us, one busy housekeeping CPU for seven vCPUs, timers served later than they come.
+
+    A quarter of a second sees twice what a CPU that cannot keep up does: it pauses for 100 ms.
+    """
     workload = kl.Workload(
         tick_hz=0, timer_us=10, timer_mode=mode, device_irq_hz=1e6, other_exit_hz=1e6, host_irq_hz=1e6
     )
