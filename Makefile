@@ -121,7 +121,7 @@ format: tools
 	$(BIN)/ruff format
 
 unit: tools
-	$(BIN)/pytest -n $(JOBS) -m 'not browser'
+	$(BIN)/pytest -n $(JOBS) -m 'not browser' --ignore tests/browser
 
 # The front end is plain JavaScript: Node checks its types and its style and runs its unit tests, and is needed for no more.
 web:
