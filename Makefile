@@ -176,8 +176,9 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
   --custom-compile-command 'make lock' --quiet
 
 lock: tools
-	$(COMPILE) --extra lab $(UPGRADE) --output-file requirements.lock
-	$(COMPILE) --extra lab --extra test --group setup --constraint requirements.lock $(UPGRADE) --output-file requirements-test.lock
+	$(COMPILE) --extra lab --group quick-start $(UPGRADE) --output-file requirements.lock
+	$(COMPILE) --extra lab --extra test --group quick-start --group setup --constraint requirements.lock $(UPGRADE) \
+	  --output-file requirements-test.lock
 	@rm -rf $(DOWNLOADS)
 
 clean:
