@@ -7,7 +7,9 @@ import pytest
 from hypothesis import assume, given
 
 import kvmlab as kl
+from kvmlab.engine import execute
 from kvmlab.engine.layout import TABLES
+from kvmlab.model.names import NONE
 from tests.model.observed import owners
 from tests.strategies import COSTS, constant_costs, few, scenarios
 
@@ -106,3 +108,13 @@ def test_the_trace_only_watches(scenario):
     some, none = kl.simulate(scenario), kl.simulate(replace(scenario, trace_steps=0))
     for table in ("vcpus", "exits", "places", "histogram", "streams"):
         np.testing.assert_array_equal(getattr(some.machine, table), getattr(none.machine, table), table)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_run_stops_after_as_many_events_as_it_is_given(plain):
+    machine = execute.machine(kl.Scenario(kl.Host(), kl.Guest(), duration_s=0.1), plain=plain)
+    for events in (7, 14):
+        assert machine.advance_some(100_000_000, 7) == NONE
+        assert machine.tables().loop["events"][0] == events
+    assert machine.advance_some(100_000_000, 1_000_000) == 100_000_000
+    assert machine.now() == 100_000_000
