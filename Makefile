@@ -124,7 +124,7 @@ format: tools
 	$(BIN)/ruff format
 
 unit: tools
-	$(BIN)/pytest -n $(JOBS) -m 'not browser'
+	$(BIN)/pytest -n $(JOBS) -m 'not browser' --ignore tests/browser
 
 # The front end is plain JavaScript: Node checks its types and its style and runs its unit tests, and is needed for no more.
 web:
@@ -180,8 +180,9 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
   --custom-compile-command 'make lock' --quiet
 
 lock: tools
-	$(COMPILE) --extra lab $(UPGRADE) --output-file requirements.lock
-	$(COMPILE) --extra lab --extra test --group setup --constraint requirements.lock $(UPGRADE) --output-file requirements-test.lock
+	$(COMPILE) --extra lab --group quick-start $(UPGRADE) --output-file requirements.lock
+	$(COMPILE) --extra lab --extra test --group quick-start --group setup --constraint requirements.lock $(UPGRADE) \
+	  --output-file requirements-test.lock
 	@rm -rf $(DOWNLOADS)
 
 clean:
