@@ -9,6 +9,8 @@ from kvmlab.kernels import KERNELS
 from kvmlab.lab.panels.controls import Value
 from kvmlab.lab.panels.panel import Panel
 from kvmlab.lab.panels.simulation import HOST, MACHINERY, run_each
+from kvmlab.lab.panels.still import table
+from kvmlab.lab.words import microseconds, number
 from kvmlab.policy import REVISIONS, Policy
 from kvmlab.results.run import Run
 from kvmlab.scenario import checks
@@ -27,8 +29,8 @@ class Counts(Panel):
         """The runs of these settings by Python, by policy."""
         names = self.options.get("policies") or list(REVISIONS)
         kernels = {name: variant(KERNELS[MACHINERY], name) for name in names}
-        if self.policy is not None:
-            own = variant(KERNELS[MACHINERY], self.policy)
+        own = self.own_kernel(self.policy_name or "")
+        if own:
             kernels[own.name] = own
         return run_each(HOST.scenario(self.settings), kernels)
 
@@ -36,6 +38,15 @@ class Counts(Panel):
     def run(self) -> Run:
         """The run of these settings by Python, under the reader's policy if there is one, else under the last shown."""
         return list(self.runs.values())[-1]
+
+    def still(self) -> str:
+        """Return exits and latency of every policy."""
+        rows = []
+        for name, run in self.runs.items():
+            counts = run.exit_rows["count"]
+            exits = counts.sum() / len(counts) / run.duration_ns * 1e9
+            rows.append((name, number(exits), microseconds(run.latency_percentile(0.99))))
+        return table("VM exits, and how late timers come", ("policy", "exits per vCPU and second", "p99 latency"), rows)
 
 
 def counts_panel(

@@ -50,7 +50,7 @@ def web(name: str) -> str:
 def joined(main: str) -> str:
     """Return a module of `web/` and all that it imports, as one piece of JavaScript: a constant for each file.
 
-    `main.js` becomes ``const main_js = (() => { ...; return { mount }; })()``; each stands after those that it needs.
+    `main.js` becomes ``const main_js = (() => { ...; return { start }; })()``; each stands after those that it needs.
     """
     done: dict[str, str] = {}
 
@@ -151,7 +151,6 @@ def data() -> str:
 def script() -> str:
     """Return the whole front end as a module script: it fills every place of a panel on the page."""
     body = f"""{joined("main")}
-const handed = new TextDecoder().decode(await engine_js.inflate("{packed(data().encode())}"));
-await main_js.mount(JSON.parse(handed));
+await main_js.start("{packed(data().encode())}");
 """
     return body.replace("</script", "<\\/script")

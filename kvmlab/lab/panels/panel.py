@@ -16,8 +16,7 @@ from kvmlab.lab.panels import front_end
 from kvmlab.lab.panels.controls import Settings, Value
 from kvmlab.lab.panels.simulation import MACHINERY
 from kvmlab.lab.panels.world import World
-from kvmlab.policy import POLICIES, Policy
-from kvmlab.scenario.variants import variant
+from kvmlab.policy import POLICIES, Policy, Table
 
 POLICY_CONTROLS = ("kernel", "revision")
 """The settings that say which policy is shown; a reader's own is one more value of theirs."""
@@ -149,10 +148,13 @@ class Panel:
         return None if self._policy is None else self._policy.__name__
 
     def own_kernel(self, name: Value) -> Kernel | None:
-        """Return the reader's policy in the machinery of `MACHINERY` if that is what `name` stands for; else None."""
-        if self._policy is None or name != self.policy_name:
+        """Return the reader's policy in the machinery of `MACHINERY` if that is what `name` stands for; else None.
+
+        It answers as it did when it was asked.
+        """
+        if self._policy_data is None or name != self.policy_name:
             return None
-        return variant(KERNELS[MACHINERY], self._policy)
+        return KERNELS[MACHINERY].with_policy(str(name), Table(self._policy_data["bits"]))
 
     # --- what is shown ---
 
@@ -166,8 +168,12 @@ class Panel:
         said = escape(json.dumps(spec, separators=(",", ":")), quote=True)
         return (
             f'<div class="kvmlab" data-lm-suppress-shortcuts="true" data-panel="{said}">'
-            f"<p>{escape(NO_SCRIPT)} <code>{escape(repr(self))}</code></p></div>"
+            f'<p>{escape(NO_SCRIPT)} <code>{escape(repr(self))}</code></p><div class="still">{self.still()}</div></div>'
         )
+
+    def still(self) -> str:
+        """Return what the panel shows of its settings as a little HTML (`still.py`), for where no script runs."""
+        return ""
 
     def bridge(self) -> Bridge:
         """Return a new bridge to the browser."""

@@ -8,6 +8,8 @@ from kvmlab.kernels import KERNELS, Kernel
 from kvmlab.lab.panels.controls import Value
 from kvmlab.lab.panels.one_timer import TIMER
 from kvmlab.lab.panels.panel import Panel
+from kvmlab.lab.panels.still import steps
+from kvmlab.lab.words import microseconds
 from kvmlab.policy import Policy
 from kvmlab.results.follow import follow_timer
 from kvmlab.results.story import Story
@@ -21,6 +23,14 @@ class Stage(Panel):
         """The story of these settings, by Python."""
         options: dict[str, Any] = self.settings
         return follow_timer(self.kernel, **{name: value for name, value in options.items() if name != "kernel"})
+
+    def still(self) -> str:
+        """Return the steps of the story."""
+        story = self.story
+        told = (
+            f"{microseconds(step.time_ns)}, {step.where}: {step.function}. {step.sentence}" for step in story.timeline
+        )
+        return steps(f"In the end {story.summary()}", told)
 
     @property
     def kernel(self) -> Kernel:

@@ -3,7 +3,7 @@
 import { counts } from "./counts.js";
 import { decision } from "./decision.js";
 import { door } from "./door.js";
-import { Engine, unpackNumbers } from "./engine.js";
+import { Engine, inflate, unpackNumbers } from "./engine.js";
 import { game } from "./game.js";
 import { lab } from "./lab.js";
 import { Panel } from "./panel.js";
@@ -24,6 +24,8 @@ import { stage } from "./stage.js";
 
 const VIEWS = { stage, counts, decision, door, porter, lab, predict, game };
 const PLACE = ".kvmlab[data-panel]";
+/** What stands in a panel's place where no script runs. */
+const STILL = `${PLACE} > .still`;
 
 let loading = /** @type {Promise<Tools> | null} */ (null);
 
@@ -32,7 +34,7 @@ let loading = /** @type {Promise<Tools> | null} */ (null);
  * @param {Data} data
  * @returns {Promise<Tools>}
  */
-export function load(data) {
+function load(data) {
   loading ??= (async () => {
     const [engine, binLows] = await Promise.all([Engine.load(data), unpackNumbers(data.bin_lows)]);
     data.binMiddles = Array.from(binLows, (low, i) => (i + 1 < binLows.length ? (low + binLows[i + 1] - 1) / 2 : low));
@@ -42,11 +44,26 @@ export function load(data) {
 }
 
 /**
+ * Bring the page's panels to life; what stands in their places is hidden at once, and comes back if that fails.
+ * @param {string} packed the data
+ */
+export async function start(packed) {
+  const stills = /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(STILL));
+  for (const still of stills) still.hidden = true;
+  try {
+    await mount(JSON.parse(new TextDecoder().decode(await inflate(packed))));
+  } catch (error) {
+    for (const still of stills) still.hidden = false;
+    throw error;
+  }
+}
+
+/**
  * Fill every place of a panel that is empty.
  * @param {Data} data
  * @param {ParentNode} [root]
  */
-export async function mount(data, root = document) {
+async function mount(data, root = document) {
   const tools = await load(data);
   for (const host of root.querySelectorAll(PLACE)) fill(/** @type {HTMLElement} */ (host), tools);
 }
