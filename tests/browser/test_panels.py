@@ -18,12 +18,15 @@ PANELS = {
     "decision": "decision_panel()",
     "door": "door_panel()",
     "porter": "porter_panel()",
+    "anatomy": "anatomy_panel()",
+    "move": "move_panel()",
     "lab": "lab_panel(my_policy)",
 }
-"""Those with controls. The other two ask the reader."""
-ASKING = {
+"""Those with controls. The others have their own way to be moved."""
+WITHOUT_CONTROLS = {
     "game": "game_panel()",
     "predict": "predict_panel('L00-P9', 'How many exits?', unit='exits', low=0, high=10)",
+    "history": "history_panel()",
 }
 POLICY = "def my_policy(v):\n    return v.apicv_active and not v.housekeeping_cpu"
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -44,14 +47,14 @@ THEME = """async (name) => {
 }"""
 SERIOUS = ("serious", "critical")
 STUCK_POLICY = "def stuck(v):\n    while True:\n        pass"
-PRINT, SET, OTHER_POLICY, REVEAL, STUCK = (1 + len(PANELS) + len(ASKING) + i for i in range(5))
+PRINT, SET, OTHER_POLICY, REVEAL, STUCK = (1 + len(PANELS) + len(WITHOUT_CONTROLS) + i for i in range(5))
 """The cells after the panels."""
 
 
 def make_gallery(lab):
     """A notebook with all panels, each named, a cell that prints their settings, and cells that speak to some."""
     cells = [f"import json\nfrom kvmlab import panels\n{POLICY}"]
-    cells += [f"{name} = panels.{call}\n{name}" for name, call in {**PANELS, **ASKING}.items()]
+    cells += [f"{name} = panels.{call}\n{name}" for name, call in {**PANELS, **WITHOUT_CONTROLS}.items()]
     cells.append(f"print(json.dumps([panel.settings for panel in ({', '.join(PANELS)},)]))")
     cells.append("stage.settings = {'kernel': 'v5.2', 'hlt_in_guest': True}")
     cells.append("def other(v):\n    return False\nlab.policy = other")
@@ -158,7 +161,7 @@ def test_in_forced_colours_nothing_is_lost(forced):
     colours = (
         "(e) => { const s = getComputedStyle(e); return [s.fill, s.backgroundColor, s.borderLeftColor, s.color]; }"
     )
-    for number, name in enumerate((*PANELS, *ASKING), start=1):
+    for number, name in enumerate((*PANELS, *WITHOUT_CONTROLS), start=1):
         panel_in(forced, number).screenshot(path=SCREENSHOTS / f"panel-{name}-forced.png")
     decision = panel_in(forced, list(PANELS).index("decision") + 1)
     chosen, other = (
@@ -173,7 +176,7 @@ def test_in_forced_colours_nothing_is_lost(forced):
     stage = panel_in(forced, list(PANELS).index("stage") + 1)
     _, behind, _, icon = stage.locator("button.play").evaluate(colours)
     assert behind != icon
-    predict = panel_in(forced, len(PANELS) + list(ASKING).index("predict") + 1)
+    predict = panel_in(forced, len(PANELS) + list(WITHOUT_CONTROLS).index("predict") + 1)
     bar, around = (predict.locator(which).first.evaluate(colours)[1] for which in (".fill", ".groove"))
     assert bar != around, "the guess is a bar"
 
@@ -234,7 +237,7 @@ def test_a_policy_that_loops_for_ever_freezes_nothing(gallery):
 
 
 def test_a_prediction_is_revealed_after_it_was_made(gallery):
-    panel = panel_in(gallery, len(PANELS) + list(ASKING).index("predict") + 1)
+    panel = panel_in(gallery, len(PANELS) + list(WITHOUT_CONTROLS).index("predict") + 1)
     before = panel.evaluate("host => host.shadowRoot.textContent")
     gallery.evaluate(RUN_CELL, REVEAL)
     gallery.wait_for_timeout(300)
@@ -247,7 +250,7 @@ def test_a_prediction_is_revealed_after_it_was_made(gallery):
 
 
 def test_the_game_is_played_by_keys(gallery):
-    panel = panel_in(gallery, len(PANELS) + list(ASKING).index("game") + 1)
+    panel = panel_in(gallery, len(PANELS) + list(WITHOUT_CONTROLS).index("game") + 1)
     panel.locator("button").first.focus()
     rounds = panel.evaluate("host => host.kvmlab.view.state().rounds.length")
     for _ in range(rounds):
@@ -256,6 +259,21 @@ def test_the_game_is_played_by_keys(gallery):
     chosen = panel.evaluate("host => host.kvmlab.view.state().chosen")
     assert len(chosen) == rounds
     assert state(panel)[1] == ""
+
+
+def test_the_history_is_walked_by_keys(gallery):
+    panel = panel_in(gallery, len(PANELS) + list(WITHOUT_CONTROLS).index("history") + 1)
+    shown = panel.evaluate("host => host.kvmlab.spec.options.beads.map((bead) => bead.id)")
+    panel.locator("[role=slider]").focus()
+    seen = [panel.evaluate("host => host.kvmlab.view.state().selected")]
+    sentences = {state(panel)[2]}
+    for _ in shown[1:]:
+        gallery.keyboard.press("ArrowLeft")
+        seen.append(panel.evaluate("host => host.kvmlab.view.state().selected"))
+        sentences.add(state(panel)[2])
+    assert seen == shown[::-1]
+    assert len(sentences) == len(shown)
+    assert gallery.complaints == []
 
 
 def test_what_goes_wrong_is_shown_and_the_panel_recovers(gallery):

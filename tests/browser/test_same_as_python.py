@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import os
 import random
@@ -118,6 +119,31 @@ def test_what_is_played_is_pythons(see, make, world):
         panel.settings = {name: value for name, value in chosen.items() if name in world.controls}
         assert seen["error"] == ""
         assert seen["tables"] == digests({name: getattr(panel.run.machine, name) for name in TABLES}), chosen
+
+
+def test_the_move_is_pythons_and_its_answers_are_those_that_the_kernel_acts_on(see):
+    panel = panels.move_panel()
+    values = (control.values for control in panel.world.controls.values())
+    settings = [dict(zip(panel.world.controls, each, strict=True)) for each in itertools.product(*values)]
+    stale = 0
+    for chosen, seen in zip(settings, see(panel, settings), strict=True):
+        panel.settings = chosen
+        assert seen["error"] == ""
+        assert seen["tables"] == digests({name: getattr(panel.run.machine, name) for name in TABLES}), chosen
+        outcome = panel.outcome
+        assert (seen["figures"]["exit"], seen["figures"]["late"]) == (outcome["exit"], outcome["late_ns"]), chosen
+        for question in seen["figures"]["questions"]:
+            assert question["seen"] in (None, question["says"]), (chosen, question)
+            stale += question["name"] == "ask_load" and question["seen"] is not None
+    assert stale > 0
+
+
+def test_the_anatomy_is_pythons(see):
+    panel = panels.anatomy_panel()
+    settings = drawn(panel)
+    for chosen, seen in zip(settings, see(panel, settings), strict=True):
+        assert seen["error"] == ""
+        assert seen["figures"] == panels.anatomy_panel(**chosen).figures, chosen
 
 
 def check_figures(figures, run):

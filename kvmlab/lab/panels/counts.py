@@ -7,7 +7,7 @@ from typing import Any
 
 from kvmlab.kernels import KERNELS
 from kvmlab.lab.panels.controls import Value
-from kvmlab.lab.panels.panel import Panel
+from kvmlab.lab.panels.panel import Panel, some_policies
 from kvmlab.lab.panels.simulation import HOST, MACHINERY, run_each
 from kvmlab.lab.panels.still import table
 from kvmlab.lab.words import microseconds, number
@@ -76,8 +76,6 @@ def counts_panel(
         checks.choice("column", column, COLUMNS)
     for name in (*(controls or ()), *(first or ())):
         checks.choice("control", name, tuple(HOST.controls))
-    for name in policies or ():
-        checks.choice("policies", name, REVISIONS)
-    given = {"columns": list(columns), "policies": policies, "controls": controls, "first": first}
-    options: dict[str, Any] = {name: list(value) for name, value in given.items() if value}
+    given = {"columns": list(columns), "controls": controls, "first": first}
+    options: dict[str, Any] = {name: list(value) for name, value in given.items() if value} | some_policies(policies)
     return Counts("counts", HOST, settings, options, policy)

@@ -20,6 +20,8 @@ from kvmlab.engine.layout import CONSTANT, description
 from kvmlab.kernels import KERNELS
 from kvmlab.lab.panels.decision_chart import FACTS, chart_data
 from kvmlab.lab.panels.door_host import DOOR, door_data
+from kvmlab.lab.panels.exit_costs import EXITS_WORLD, anatomy_data
+from kvmlab.lab.panels.move_world import MOVE, move_data
 from kvmlab.lab.panels.one_timer import TIMER
 from kvmlab.lab.panels.porter_host import PORTER
 from kvmlab.lab.panels.rounds import GAME
@@ -39,7 +41,16 @@ EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class) (\w+))", re
 REASONS = ("MSR_WRITE", "PREEMPTION_TIMER", "EXTERNAL_INTERRUPT", "HLT", "PAUSE_INSTRUCTION", "EPT_MISCONFIG")
 """The exits in the order in which bars show them: what the timer costs comes first."""
 assert set(REASONS) == set(EXITS)
-WORLDS = {"timer": TIMER, "host": HOST, "facts": FACTS, "door": DOOR, "porter": PORTER, "game": GAME}
+WORLDS = {
+    "timer": TIMER,
+    "host": HOST,
+    "facts": FACTS,
+    "door": DOOR,
+    "porter": PORTER,
+    "game": GAME,
+    "exits": EXITS_WORLD,
+    "move": MOVE,
+}
 
 
 def web(name: str) -> str:
@@ -132,6 +143,8 @@ def data() -> str:
         "bin_lows": packed_numbers(np.array(lows)),
         "worlds": {name: world.to_dict() for name, world in WORLDS.items()},
         "decision": chart_data(),
+        "anatomy": anatomy_data(),
+        "move": move_data(),
         "door": door_data(),
         "story": story_data(),
         "names": {"exits": list(EXITS), "places": list(PLACES)},

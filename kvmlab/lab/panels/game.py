@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from kvmlab.lab.panels.controls import Settings, Value
 from kvmlab.lab.panels.one_timer import TIMER
-from kvmlab.lab.panels.panel import Panel
+from kvmlab.lab.panels.panel import Panel, some_policies
 from kvmlab.lab.panels.rounds import CASES, CHOICES, GAME, ROUNDS, SEEDS, drawn
 from kvmlab.policy import Policy
 from kvmlab.scenario import checks
@@ -36,12 +37,15 @@ class Game(Panel):
         return answer.get("score") if answer.get("seed") == self.settings["seed"] else None
 
 
-def game_panel(policy: Policy | None = None, *, rounds: int = ROUNDS, seed: int = 0) -> Game:
+def game_panel(
+    policy: Policy | None = None, *, rounds: int = ROUNDS, seed: int = 0, policies: Sequence[str] | None = None
+) -> Game:
     """Return the game "you are KVM": decide who fires a guest's timer; the model answers what it costs, and whom.
 
     - `policy`: a reader's own, which plays along beside the revisions.
     - `rounds`: 1 to the number of cases.
     - `seed`: which cases come, and in which order; the same for everybody who takes it.
+    - `policies`: names of the revisions that play along; all unless told.
 
     ValueError names what is not allowed.
 
@@ -57,5 +61,6 @@ def game_panel(policy: Policy | None = None, *, rounds: int = ROUNDS, seed: int 
         "choices": [{"name": name, **choice} for name, choice in CHOICES.items()],
         "cases": [{"guest": case["guest"], "settings": unusual(case["settings"])} for case in CASES],
         "draws": [drawn(each, rounds) for each in SEEDS],
+        **some_policies(policies),
     }
     return Game("game", GAME, {"seed": seed}, options, policy)

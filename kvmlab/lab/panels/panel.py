@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -16,11 +16,19 @@ from kvmlab.lab.panels import front_end
 from kvmlab.lab.panels.controls import Settings, Value
 from kvmlab.lab.panels.simulation import MACHINERY
 from kvmlab.lab.panels.world import World
-from kvmlab.policy import POLICIES, Policy, Table
+from kvmlab.policy import POLICIES, REVISIONS, Policy, Table
+from kvmlab.scenario import checks
 
-POLICY_CONTROLS = ("kernel", "revision")
+POLICY_CONTROLS = {"kernel": "kernels", "revision": "policies"}
 """The settings that say which policy is shown; a reader's own is one more value of theirs."""
 NO_SCRIPT = "A panel of kvmlab. To bring it to life, run this cell (Shift+Enter)."
+
+
+def some_policies(names: Sequence[str] | None) -> dict[str, Any]:
+    """Return the option to show some revisions only, as `Panel` takes it. ValueError names one that there is not."""
+    for name in names or ():
+        checks.choice("policies", name, REVISIONS)
+    return {"policies": list(names)} if names else {}
 
 
 class Bridge(anywidget.AnyWidget):
@@ -61,9 +69,9 @@ class Panel:
         """Make a panel.
 
         `kind`: which view of `web/` it shows. `settings`: those that differ from the defaults. `options`: what the view
-        leaves open. `policy`: a reader's own, asked once for all 32 inputs. ValueError for a setting that no control
-        can have, a policy that fails or does not answer (`kvmlab.policy.PATIENCE_S`), or one that has the name of a
-        revision.
+        leaves open; policies: the revisions to show (`some_policies`). `policy`: a reader's own, asked once for all 32
+        inputs. ValueError for a setting that no control can have, a policy that fails or does not answer
+        (`kvmlab.policy.PATIENCE_S`), or one that has the name of a revision.
         """
         self.kind = kind
         self.world = world
@@ -118,6 +126,10 @@ class Panel:
 
     def checked(self, values: Settings) -> Settings:
         """Return the values if the controls can have them."""
+        for name, option in POLICY_CONTROLS.items():
+            offered = self.options.get(option)
+            if offered and name in values and values[name] != self.policy_name:
+                checks.choice(name, values[name], offered)
         own = {name: value for name, value in values.items() if name in POLICY_CONTROLS and value == self.policy_name}
         self.world.complete({name: value for name, value in values.items() if name not in own})
         return values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from kvmlab.kernels import KERNELS, Kernel
@@ -13,6 +14,7 @@ from kvmlab.lab.words import microseconds
 from kvmlab.policy import Policy
 from kvmlab.results.follow import follow_timer
 from kvmlab.results.story import Story
+from kvmlab.scenario import checks
 
 
 class Stage(Panel):
@@ -39,16 +41,34 @@ class Stage(Panel):
         return self.own_kernel(name) or KERNELS[name]
 
 
-def stage_panel(policy: Policy | None = None, **settings: Value) -> Stage:
+def stage_panel(
+    policy: Policy | None = None,
+    *,
+    kernels: Sequence[str] | None = None,
+    controls: Sequence[str] | None = None,
+    first: Sequence[str] | None = None,
+    **settings: Value,
+) -> Stage:
     """Return the stage: who fires one timer, and what it costs, played step by step.
 
-    Settings: options of `kvmlab.follow_timer` (times in ns). `policy`: a reader's own, which becomes one more kernel.
+    - `policy`: a reader's own, which becomes one more kernel.
+    - `kernels`: those to choose from, the first of which is shown unless told; all unless told.
+    - `controls`: the controls to offer; all unless told. `first`: those shown at once, the others under "more".
+    - settings: options of `kvmlab.follow_timer` (times in ns).
+
+    ValueError names a kernel, a control or a value that is not allowed.
 
     >>> from kvmlab import panels
     >>> stage = panels.stage_panel(kernel="v5.2")
     >>> stage.story.expiry_exit
     'PREEMPTION_TIMER'
     """
-    panel = Stage("stage", TIMER, policy=policy)
-    panel.settings = settings
+    for name in (*(controls or ()), *(first or ())):
+        checks.choice("control", name, tuple(TIMER.controls))
+    for name in kernels or ():
+        checks.choice("kernels", name, tuple(KERNELS))
+    given = {"kernels": kernels, "controls": controls, "first": first}
+    options: dict[str, Any] = {name: list(value) for name, value in given.items() if value}
+    panel = Stage("stage", TIMER, options=options, policy=policy)
+    panel.settings = {**({"kernel": kernels[0]} if kernels else {}), **settings}
     return panel

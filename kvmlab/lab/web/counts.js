@@ -72,8 +72,7 @@ export function counts(panel) {
     body: [picture, legend],
     update(settings) {
       const last = shown;
-      const policies = pick(panel.policies(), options.policies);
-      shown = simulateEach(panel.tools, settings, policies);
+      shown = simulateEach(panel.tools, settings, panel.policies());
       before = last.length === shown.length ? last : [];
       redraw();
       return say(shown, before);
@@ -81,15 +80,6 @@ export function counts(panel) {
     resize: redraw,
     state: () => ({ figures: shown }),
   };
-}
-
-/**
- * @template T
- * @param {Record<string, T>} all
- * @param {string[] | undefined} names
- */
-function pick(all, names) {
-  return names ? Object.fromEntries(Object.entries(all).filter(([name]) => names.includes(name))) : all;
 }
 
 /**

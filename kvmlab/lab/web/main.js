@@ -1,11 +1,14 @@
 // Finds the places of panels in a page, loads the engine once, and fills them.
 
+import { anatomy } from "./anatomy.js";
 import { counts } from "./counts.js";
 import { decision } from "./decision.js";
 import { door } from "./door.js";
 import { Engine, inflate, unpackNumbers } from "./engine.js";
 import { game } from "./game.js";
+import { history } from "./history.js";
 import { lab } from "./lab.js";
+import { move } from "./move.js";
 import { Panel } from "./panel.js";
 import { porter } from "./porter.js";
 import { predict } from "./predict.js";
@@ -17,12 +20,12 @@ import { stage } from "./stage.js";
  *   names: {exits: string[], places: string[]}, reasons: string[], facts: string[], kernels: Record<string, string>,
  *   machinery: string, budget: {events: number, longest_ns: number},
  *   policies: Record<string, import("./predicate.js").PolicyData>, decision: import("./flow.js").Chart,
- *   door: {until_ns: number, shown: number, arms: number}, css: string, binMiddles: number[]}} Data
+ *   anatomy: import("./anatomy.js").AnatomyData, move: import("./beats.js").MoveData, door: {until_ns: number, shown: number, arms: number}, css: string, binMiddles: number[]}} Data
  * @typedef {{engine: Engine, data: Data, css: string, binLows: Int32Array,
  *   views: Record<string, (panel: Panel) => import("./panel.js").View>}} Tools
  */
 
-const VIEWS = { stage, counts, decision, door, porter, lab, predict, game };
+const VIEWS = { stage, counts, decision, door, porter, lab, predict, game, history, anatomy, move };
 const PLACE = ".kvmlab[data-panel]";
 /** What stands in a panel's place where no script runs. */
 const STILL = `${PLACE} > .still`;

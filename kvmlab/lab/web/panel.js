@@ -72,7 +72,8 @@ export class Panel {
 
   /** @param {string} name */
   control(name) {
-    const spec = this.world.controls[name];
+    const { kernels, policies } = this.spec.options ?? {};
+    const spec = offered(this.world.controls[name], { kernel: kernels, revision: policies }[name]);
     const own = name === "kernel" && this.policy;
     const full = own ? { ...spec, values: [...spec.values, this.policy?.name ?? ""], texts: [...spec.texts, `${this.policy?.name} (yours)`] } : spec;
     return makeControl(full, (value) => this.moved({ [name]: value }));
@@ -260,7 +261,7 @@ export class Panel {
 
   /** The policies that the panel shows, by name. */
   policies() {
-    const { policies } = this.tools.data;
+    const policies = pick(this.tools.data.policies, this.spec.options?.policies);
     return this.policy ? { ...policies, [this.policy.name]: this.policy } : policies;
   }
 
@@ -278,6 +279,32 @@ export class Panel {
   kernelName(kernel) {
     return kernel in this.tools.data.kernels ? kernel : `${kernel} (yours)`;
   }
+}
+
+/** So many values stand side by side as buttons. */
+const BUTTONS = 3;
+
+/**
+ * Return a control that offers some of its values only; all unless told.
+ * @param {import("./world.js").ControlSpec} spec
+ * @param {string[]} [names]
+ * @returns {import("./world.js").ControlSpec}
+ */
+export function offered(spec, names) {
+  if (!names) return spec;
+  const texts = names.map((name) => spec.texts[spec.values.indexOf(name)]);
+  return { ...spec, kind: names.length <= BUTTONS ? "buttons" : spec.kind, values: names, texts };
+}
+
+/**
+ * Return those of some things that are named; all unless told.
+ * @template T
+ * @param {Record<string, T>} all
+ * @param {string[]} [names]
+ * @returns {Record<string, T>}
+ */
+export function pick(all, names) {
+  return names ? Object.fromEntries(names.map((name) => [name, all[name]])) : all;
 }
 
 /**

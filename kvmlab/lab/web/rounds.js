@@ -28,7 +28,7 @@ export function playRound(tools, played, choices, policies) {
   const { settings } = played;
   return {
     case: played,
-    choices: choices.map((choice, i) => follow(tools, choice.name, { ...settings, ...choice.settings }, policies[choice.policy].bits, i)),
+    choices: choices.map((choice, i) => follow(tools, choice.name, { ...settings, ...choice.settings }, tools.data.policies[choice.policy].bits, i)),
     policies: Object.entries(policies).map(([name, { bits }]) => follow(tools, name, settings, bits)),
   };
 }

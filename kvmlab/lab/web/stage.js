@@ -42,6 +42,7 @@ const CLIP = "played";
  */
 export function stage(panel) {
   const { data } = panel.tools;
+  const options = panel.spec.options ?? {};
   const picture = h("div", { class: "picture scroll", tabindex: 0, role: "group", "aria-label": "the stage", click: chosen });
   const caption = h("p", { class: "step", "aria-live": "off" });
   const decision = h("div", { class: "decides" });
@@ -88,7 +89,8 @@ export function stage(panel) {
 
   return {
     world: "timer",
-    first: FIRST,
+    first: options.first ?? FIRST,
+    only: options.controls,
     body: [picture, player.element, caption, decision],
     update(settings, first) {
       const kernel = String(settings.kernel);

@@ -105,3 +105,12 @@ def test_own_policy_is_one_more_revision() -> None:
 
 def test_facts_of_the_panel_are_those_of_a_policy() -> None:
     assert {*VcpuFacts._fields, "hv_timer", "revision"} == {*FACTS.controls}
+
+
+def test_only_the_policies_asked_for_are_shown() -> None:
+    panel = panels.decision_panel(policies=["before", "rev1"])
+    assert panel.options == {"policies": ["before", "rev1"]}
+    assert panel.settings["revision"] == "rev1"
+    for wrong in ({"policies": ["rev9"]}, {"policies": ["before"], "revision": "rev3"}):
+        with pytest.raises(ValueError, match="it must be one of before"):
+            panels.decision_panel(**wrong)

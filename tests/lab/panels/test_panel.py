@@ -131,3 +131,19 @@ def test_the_counts_have_the_runs_of_their_settings():
 def test_what_a_counts_panel_does_not_have_is_refused(arguments, options, message):
     with pytest.raises(ValueError, match=message):
         panels.counts_panel(*arguments, **options)
+
+
+def test_a_panel_shows_no_revision_that_is_to_come():
+    panel = panels.decision_panel(policies=["before", "rev1"])
+    assert panel.settings["revision"] == "rev1"
+    with pytest.raises(ValueError, match="revision: 'rev3' is not allowed; it must be one of before, rev1"):
+        panel.settings = {"revision": "rev3"}
+    for make in (panels.decision_panel, panels.game_panel, panels.counts_panel):
+        with pytest.raises(ValueError, match="policies: 'rev9' is not allowed"):
+            make(policies=["rev9"])
+
+
+def test_a_readers_policy_is_shown_beside_some_revisions():
+    panel = panels.counts_panel("exits", policy=mine, policies=["before"])
+    assert list(panel.runs) == ["before", "mine"]
+    assert panels.game_panel(policies=["before"]).options["policies"] == ["before"]

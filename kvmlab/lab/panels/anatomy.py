@@ -1,0 +1,32 @@
+"""The anatomy: one VM exit, what perf sees of it, what the guest loses, and what a second of them adds up to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kvmlab.lab.panels.controls import Value
+from kvmlab.lab.panels.exit_costs import EXITS_WORLD, figures
+from kvmlab.lab.panels.panel import Panel
+
+
+class Anatomy(Panel):
+    """The panel that `anatomy_panel` makes."""
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What these settings cost, as `kvmlab.lab.panels.exit_costs.figures` says it: perf_ns, lost_ns, share ..."""
+        return figures(self.settings)
+
+
+def anatomy_panel(**settings: Value) -> Anatomy:
+    """Return one VM exit as a bar: the way out, KVM's handling, the way in; and what a second of such exits costs.
+
+    Settings: reason (of `kvmlab.lab.panels.exit_costs.REASONS`), exits_per_s, wait_ns (for the deadline, after
+    kvm_entry; expiries only), asleep_us (HLT only). ValueError names a setting or a value that is not allowed.
+
+    >>> from kvmlab import panels
+    >>> figures = panels.anatomy_panel(reason="EXTERNAL_INTERRUPT", exits_per_s=1000).figures
+    >>> figures["perf_us"], figures["lost_us"]
+    (710.0, 1030.0)
+    """
+    return Anatomy("anatomy", EXITS_WORLD, settings)
