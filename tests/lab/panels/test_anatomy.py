@@ -84,5 +84,5 @@ def test_the_browser_has_the_figures_of_every_setting() -> None:
 
 
 def test_settings_are_checked() -> None:
-    with pytest.raises(ValueError, match="settings: exits_per_s = 7 is not possible"):
+    with pytest.raises(ValueError, match="exits_per_s: 7 is not allowed"):
         panels.anatomy_panel(exits_per_s=7)

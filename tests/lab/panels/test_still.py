@@ -49,8 +49,15 @@ def test_the_stage_tells_its_steps():
 def test_the_counts_have_a_row_for_each_policy():
     _, *rows = cells(still_of(panels.counts_panel(policy=mine, tick_hz=250)))
     assert [name for name, *_ in rows] == ["before", "rev1", "rev2", "rev3", "mine"]
-    assert [round(int(exits), -1) for _, exits, _ in rows] == [500, 250, 250, 500, 250]
-    assert all(latency.endswith(" us") for *_, latency in rows)
+    assert [round(int(exits), -1) for _, exits, *_ in rows] == [500, 250, 250, 500, 250]
+    assert all(latency.endswith(" us") and lost.endswith(" per mille") for *_, latency, lost in rows)
+
+
+def test_the_counts_say_nothing_of_columns_that_are_not_shown():
+    head, *rows = cells(still_of(panels.counts_panel("places", "load", "gap", policies=["before", "rev1"])))
+    assert head == ["policy", "who fired", "busiest housekeeping CPU", "longest gap"]
+    assert [fired for _, fired, *_ in rows] == ["hv 100%", "own pCPU 0%, housekeeping posted 100%"]
+    assert rows[0][2] == "0.00% of its time"
 
 
 def test_the_decision_answers_for_its_facts():
