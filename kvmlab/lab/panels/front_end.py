@@ -61,7 +61,7 @@ def web(name: str) -> str:
 def joined(main: str) -> str:
     """Return a module of `web/` and all that it imports, as one piece of JavaScript: a constant for each file.
 
-    `main.js` becomes ``const main_js = (() => { ...; return { start }; })()``; each stands after those that it needs.
+    `main.js` becomes ``const main_js = (() => { ...; return { mount }; })()``; each stands after those that it needs.
     """
     done: dict[str, str] = {}
 
@@ -162,8 +162,11 @@ def data() -> str:
 
 @functools.cache
 def script() -> str:
-    """Return the whole front end as a module script: it fills every place of a panel on the page."""
-    body = f"""{joined("main")}
-await main_js.start("{packed(data().encode())}");
-"""
-    return body.replace("</script", "<\\/script")
+    """Return the whole front end as a module script: it fills every place of a panel on the page.
+
+    It is packed, which makes it half as long: a notebook has one for each panel that it shows.
+    """
+    body = web("start.js")
+    for name, text in {"the front end, packed": joined("main"), "the data, packed": data()}.items():
+        body = body.replace(name, packed(text.encode()))
+    return INDENT.sub("", COMMENT.sub("", body))

@@ -32,7 +32,7 @@ class Porter(Panel):
     def still(self) -> str:
         """Return what the timers take of the busiest housekeeping CPU, and how late they come."""
         run = self.run
-        busiest = run.housekeeping.sort_values("share_of_time").iloc[-1]
+        busiest = run.housekeeping.sort_values("share_of_time", ascending=False, kind="stable").iloc[0]
         rows = [
             (f"of pCPU {busiest.name}'s time", f"{busiest['share_of_time']:.1%}"),
             ("most at once", f"{busiest['deepest_queue']:.0f}"),

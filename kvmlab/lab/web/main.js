@@ -4,7 +4,7 @@ import { anatomy } from "./anatomy.js";
 import { counts } from "./counts.js";
 import { decision } from "./decision.js";
 import { door } from "./door.js";
-import { Engine, inflate, unpackNumbers } from "./engine.js";
+import { Engine, unpackNumbers } from "./engine.js";
 import { game } from "./game.js";
 import { history } from "./history.js";
 import { lab } from "./lab.js";
@@ -27,8 +27,6 @@ import { stage } from "./stage.js";
 
 const VIEWS = { stage, counts, decision, door, porter, lab, predict, game, history, anatomy, move };
 const PLACE = ".kvmlab[data-panel]";
-/** What stands in a panel's place where no script runs. */
-const STILL = `${PLACE} > .still`;
 
 let loading = /** @type {Promise<Tools> | null} */ (null);
 
@@ -47,26 +45,11 @@ function load(data) {
 }
 
 /**
- * Bring the page's panels to life; what stands in their places is hidden at once, and comes back if that fails.
- * @param {string} packed the data
- */
-export async function start(packed) {
-  const stills = /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(STILL));
-  for (const still of stills) still.hidden = true;
-  try {
-    await mount(JSON.parse(new TextDecoder().decode(await inflate(packed))));
-  } catch (error) {
-    for (const still of stills) still.hidden = false;
-    throw error;
-  }
-}
-
-/**
  * Fill every place of a panel that is empty.
  * @param {Data} data
  * @param {ParentNode} [root]
  */
-async function mount(data, root = document) {
+export async function mount(data, root = document) {
   const tools = await load(data);
   for (const host of root.querySelectorAll(PLACE)) fill(/** @type {HTMLElement} */ (host), tools);
 }
