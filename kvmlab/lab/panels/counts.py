@@ -24,7 +24,7 @@ DEFAULT_COLUMNS = ("exits", "latency", "taken")
 
 
 def exits_per_second(run: Run) -> float:
-    """Return the VM exits per vCPU and second."""
+    """Return the VM exits per vCPU per second."""
     counts = run.exit_rows["count"]
     return float(counts.sum() / len(counts) / run.duration_ns * 1e9)
 
@@ -35,7 +35,7 @@ def who_fired(run: Run) -> str:
 
 
 NUMBERS: dict[str, tuple[str, Callable[[Run], str]]] = {
-    "exits": ("exits per vCPU and second", lambda run: number(exits_per_second(run))),
+    "exits": ("exits per vCPU per second", lambda run: number(exits_per_second(run))),
     "latency": ("p99 latency", lambda run: microseconds(run.latency_percentile(0.99))),
     "taken": ("time lost", lambda run: f"{1000 * run.summary()['share_taken']:.2g} per mille"),
     "gap": ("longest gap", lambda run: microseconds(1000 * run.summary()["longest_gap_us"])),

@@ -15,6 +15,8 @@ import { patch, v } from "./patch.js";
  */
 
 const NAMES = { guest: "guest", out: "way out", handling: "handling by KVM", asleep: "asleep", wait: "wait for the deadline", in: "way in" };
+/** What a cost rests on, where one word would mislead. */
+const RESTS = /** @type {Record<string, string>} */ ({ memory: "from memory" });
 const GUEST = 76;
 const ASLEEP = 84;
 const BAR_Y = 44;
@@ -196,7 +198,7 @@ function keys(costs, { status, steps }, reason) {
   const rests = { out: status.exit_transition, handling: status[steps[reason]], in: status.entry_transition };
   return /** @type {PartName[]} */ (["out", "handling", "asleep", "wait", "in"])
     .filter((name) => costs[/** @type {"out"} */ (name)] > 0)
-    .map((name) => h("span", {}, h("span", { class: `key part-${name}` }), `${NAMES[name]} ${time(costs[/** @type {"out"} */ (name)])}`, name in rests ? h("span", { class: "rests" }, ` (${rests[/** @type {"out"} */ (name)]})`) : " (set here)"));
+    .map((name) => h("span", {}, h("span", { class: `key part-${name}` }), `${NAMES[name]} ${time(costs[/** @type {"out"} */ (name)])}`, name in rests ? h("span", { class: "rests" }, ` (${RESTS[rests[/** @type {"out"} */ (name)]] ?? rests[/** @type {"out"} */ (name)]})`) : " (set here)"));
 }
 
 /**

@@ -15,7 +15,7 @@ from kvmlab.scenario.variants import variant
 WRITES = 5
 """Deadlines that the vCPU of L10-E1 writes for each one that expires."""
 NOTICED_US = 20.0
-"""Guest time per vCPU and second that counts as help or harm."""
+"""Guest time per vCPU per second that counts as help or harm."""
 KERNEL = "v6.18"
 
 
