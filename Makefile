@@ -80,7 +80,7 @@ $(BIN)/uv pip install --quiet --python $(VENV) --require-hashes -r $(1) $(2) \
 endef
 
 # Bytecode of everything takes 100 MB; the lessons load a quarter of it, and get that when they are set up.
-LOADED := import jupyterlab.labapp, ipykernel.kernelapp, pandas; from kvmlab import exercises, panels, plots; plots.Picture
+LOADED := import jupyterlab.labapp, ipykernel.debugger, pandas; from kvmlab import exercises, panels, plots; plots.Picture
 
 # Installing kvmlab itself translates its rules to WebAssembly: that takes llvmlite, which pip or uv fetch for the moment.
 # Where there is Node, JupyterLab runs a script of its own in it, which fails as part of our package.json's kind of package.
