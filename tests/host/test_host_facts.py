@@ -176,6 +176,17 @@ def test_a_missing_row_shows_nothing_where_perf_misses_fast_exits(image, said):
     assert "perf misses exits" not in hv.summary()
 
 
+def test_what_if_takes_cpu_pm_for_both_unless_the_preemption_timer_was_used():
+    host = TEXT + QEMU.format("-overcommit cpu-pm=on")
+    tables = [RECORDED / f"perf-kvm-stat.{name}.txt" for name in ("pi1_all", "pi0_none")]
+    said = [
+        " ".join(kl.what_if(each, host_facts=host, seconds=1, replications=1, revisions=["rev3"]).assumed)
+        for each in tables
+    ]
+    assert "HLT stays in the guest, MWAIT stays in the guest." in said[0]
+    assert "HLT stays in the guest, MWAIT exits." in said[1]
+
+
 def test_what_if_takes_the_sysctl():
     table = RECORDED / "perf-kvm-stat.pi0_none.txt"
     off = TEXT.replace("pi_inject_timer:1", "pi_inject_timer:0") + "kernel.timer_migration = 0\n"
