@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from typing import Any
 
 from kvmlab import data
 from kvmlab.host.formats.events import read_kvm_trace
@@ -13,7 +14,7 @@ from kvmlab.results.follow import VCPU_STATES, follow_timer
 from kvmlab.results.story import Story
 
 NO_POST = {"pi_inject_timer": False}
-WAYS: Mapping[str, tuple[str, dict[str, bool]]] = {
+WAYS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "preemption timer": ("v5.3", NO_POST),
     "local": ("v5.2", {**NO_POST, "hv_timer": False}),
     "kicked": ("v5.3", {**NO_POST, "hv_timer": False}),
