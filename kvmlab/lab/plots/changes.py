@@ -22,6 +22,8 @@ from kvmlab.scenario.example import three_guests
 from kvmlab.scenario.scenario import Scenario
 
 GROUNDS = {"+": ADDED, "-": REMOVED}
+CELLS = {"post": "may be\nposted", "hv timer": "hv timer", "hrtimer": "hrtimer"}
+"""What a cell says of an answer; whether a timer is posted in the end depends on more."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +97,13 @@ def draw_changed(axes: Axes, old: Side, new: Side) -> tuple[int, int]:
             continue
         here += was != now
         x, y = 2 * facts.mwait_in_guest + facts.hlt_in_guest, int(facts.housekeeping_cpu)
-        draw_cell(axes, (x, y), now, now if was == now else f"{now}\nwas:\n{was}", framed=was != now)
+        text = CELLS[now] if was == now else f"{CELLS[now]}\nwas:\n{was}"
+        draw_cell(axes, (x, y), now, text, framed=was != now)
     axes.set_xlim(0, 4)
     axes.set_ylim(0, 2)
     axes.set_yticks([0.5, 1.5], ["isolated", "house-\nkeeping"])
-    axes.set_xticks([0.5, 1.5, 2.5, 3.5], ["none", "HLT", "MWAIT", "both"])
-    axes.set_xlabel("does not exit")
+    axes.set_xticks([0.5, 1.5, 2.5, 3.5], ["neither", "HLT", "MWAIT", "both"])
+    axes.set_xlabel("executed without an exit")
     axes.set_ylabel("vCPU's pCPU")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

@@ -84,9 +84,9 @@ def draw_differences(axes: Axes, differences: Mapping[str, pd.Series[int]], tole
 
 @matplotlib.rc_context(RC)
 def offload(simulated: Mapping[float, float], recorded: pd.DataFrame, *, tick_ms: float = 4.0) -> Picture:
-    """Draw what share of expiries is posted over the timer's period, with the line min(1, period / tick).
+    """Draw what share of expiries is posted over D, how far ahead the timer is armed, with the line D/T, at most 1.
 
-    `simulated`: period in us -> share (0 to 1). `recorded`: columns period_us, share, cpu0_background. `tick_ms`: the
+    `simulated`: D in us -> share (0 to 1). `recorded`: columns period_us (D), share, cpu0_background. `tick_ms`: T, the
     period of the housekeeping CPU's tick.
 
     >>> import pandas as pd
@@ -106,15 +106,16 @@ def offload(simulated: Mapping[float, float], recorded: pd.DataFrame, *, tick_ms
     axes.set_ylim(0, 1.12)
     axes.set_xlim(0, max(line) * 1.02)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:.0%}"))
-    axes.set_xlabel("period of the guest's timer, ms")
-    axes.set_ylabel("expiries posted, no exit")
-    axes.set_title("Real kernels, the model, and a formula: who offloads when")
+    axes.set_xlabel("D: how far ahead the guest arms its timer, ms")
+    axes.set_ylabel("deadlines that cost no exit")
+    axes.set_title("Real kernels, the model, and D/T")
     name_sources(axes, tick_ms)
     apart = max(abs(share - min(1, period / 1e3 / tick_ms)) for period, share in simulated.items())
     return Picture(
         figure,
-        f"Share of expiries posted over the timer's period. Recorded, {'; recorded, '.join(said)}. The simulated points"
-        f" lie within {100 * apart:.0f} percentage points of the line min(1, period / {tick_ms:g} ms).",
+        f"Share of deadlines that cost no exit, over D, how far ahead the timer is armed. Recorded, "
+        f"{'; recorded, '.join(said)}. The simulated points lie within {100 * apart:.0f} percentage points of the line "
+        f"D/T, at most 1, with T = {tick_ms:g} ms.",
     )
 
 
@@ -154,9 +155,9 @@ def name_sources(axes: Axes, tick_ms: float) -> None:
     """Draw the legend: what is recorded, simulated and derived."""
     key = (
         ("X", INK, f"recorded, housekeeping CPU has its {tick_ms:g} ms tick only"),
-        ("X", ORANGE, "recorded, it also has a timer every 100 us"),
+        ("X", ORANGE, "recorded, it also has a timer every 100 µs"),
         ("o-", SKY, f"simulated, its {tick_ms:g} ms tick only"),
-        ("--", "black", f"min(1, period / {tick_ms:g} ms), derived"),
+        ("--", "black", f"D/T, at most 100%, with T = {tick_ms:g} ms, derived"),
     )
     for marker, color, label in key:
         axes.plot([], [], marker, color=color, markeredgecolor="black", markersize=9, label=label)
