@@ -11,6 +11,7 @@
 ## make api        write the reference of kvmlab's functions to build/site/api/
 ## make versions   the tests with other versions: RESOLUTION=lowest-direct (the lowest that will do) or highest
 ## make fuzz       feed the readers of formats with mutated input (SECONDS=60 for each; needs the extra `fuzz`)
+## make mutants    change the rules and the readers in 500 ways, and see whether a unit test notices (hours)
 ## make bench      run the benchmarks
 ## make lock       write the locks again from pyproject.toml (UPGRADE=--upgrade: with the newest versions)
 ## make clean      remove .venv and everything else that can be made again
@@ -49,7 +50,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export UV_SYSTEM_CERTS := 1
 
 .PHONY: help setup tools lab test lint format web outputs student html site unit notebooks browser fuzz bench lock clean
-.PHONY: api versions
+.PHONY: api versions mutants
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -80,7 +81,7 @@ $(BIN)/uv pip install --quiet --python $(VENV) --require-hashes -r $(1) $(2) \
 endef
 
 # Bytecode of everything takes 100 MB; the lessons load a quarter of it, and get that when they are set up.
-LOADED := import jupyterlab.labapp, ipykernel.kernelapp, pandas; from kvmlab import exercises, panels, plots; plots.Picture
+LOADED := import jupyterlab.labapp, ipykernel.debugger, pandas; from kvmlab import exercises, panels, plots; plots.Picture
 
 # Installing kvmlab itself translates its rules to WebAssembly: that takes llvmlite, which pip or uv fetch for the moment.
 # Where there is Node, JupyterLab runs a script of its own in it, which fails as part of our package.json's kind of package.
@@ -124,7 +125,7 @@ format: tools
 	$(BIN)/ruff format
 
 unit: tools
-	$(BIN)/pytest -n $(JOBS) -m 'not browser'
+	$(BIN)/pytest -n $(JOBS) -m 'not browser' --ignore tests/browser
 
 # The front end is plain JavaScript: Node checks its types and its style and runs its unit tests, and is needed for no more.
 web:
@@ -173,6 +174,11 @@ fuzz: tools
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet atheris || true
 	$(BIN)/python tools/fuzz.py $(SECONDS)
 
+# What survives is in tools/mutants.md, each with a reason.
+mutants: tools
+	$(BIN)/python -m tools.mutants model --count 300 --least 92 --jobs $(JOBS)
+	$(BIN)/python -m tools.mutants host --count 200 --least 85 --jobs $(JOBS)
+
 bench: tools
 	@set -e; for script in benchmarks/*.py; do echo "$$script"; PYTHONPATH=. $(BIN)/python "$$script"; done
 
@@ -180,8 +186,9 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
   --custom-compile-command 'make lock' --quiet
 
 lock: tools
-	$(COMPILE) --extra lab $(UPGRADE) --output-file requirements.lock
-	$(COMPILE) --extra lab --extra test --group setup --constraint requirements.lock $(UPGRADE) --output-file requirements-test.lock
+	$(COMPILE) --extra lab --group quick-start $(UPGRADE) --output-file requirements.lock
+	$(COMPILE) --extra lab --extra test --group quick-start --group setup --constraint requirements.lock $(UPGRADE) \
+	  --output-file requirements-test.lock
 	@rm -rf $(DOWNLOADS)
 
 clean:

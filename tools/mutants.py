@@ -3,7 +3,8 @@
     python -m tools.mutants model --count 300 --least 92
     python -m tools.mutants host --count 200 --least 85
 
-Every mutant is run in a copy of the project, so that the project itself is never touched. The sample is drawn by
+Every mutant is run in a copy of the project, so that the project itself is never touched. Tests that are named after
+the mutant's file are run first. The sample is drawn by
 `--seed`, the same each time. A mutant that does not even import, that the translator of rules refuses, or that makes
 the very same WebAssembly (it changes nothing) is no valid one; the next of the sample takes its place. A valid one is
 killed if a test fails or does not end in time. Survivors are listed; exits with 1 if fewer than `--least` percent were
@@ -46,15 +47,21 @@ IN_PYTHON_TOO = ("names.py", "draws.py", "start.py", "records.py")
 
 
 class Room(NamedTuple):
-    """Some files, and the unit tests that touch them: those that notice most first."""
+    """Some files, and the unit tests that touch them."""
 
     files: tuple[str, ...]
     tests: tuple[str, ...]
 
-    def chosen(self) -> list[str]:
-        """Return the tests as paths from the project's folder, in order."""
+    def chosen(self, file: str = "") -> list[str]:
+        """Return the tests as paths from the project's folder, in order: those named after `file` first."""
         found = [path.relative_to(ROOT).as_posix() for pattern in self.tests for path in sorted(ROOT.glob(pattern))]
-        return list(dict.fromkeys(found))
+        path = Path(file)
+        return sorted(dict.fromkeys(found), key=lambda test: Path(test).stem not in named_after(path))
+
+
+def named_after(path: Path) -> set[str]:
+    """Return what the tests of a file, or of its folder, would be called."""
+    return {f"test_{path.stem.strip('_')}", f"test_{path.parent.name}"}
 
 
 ROOMS = {
@@ -180,7 +187,7 @@ def verdict_on(mutant: Mutant, room: Room, where: Copy, original: bytes | None, 
         same = made == original and mutant.file.startswith(RULES) and not mutant.file.endswith(IN_PYTHON_TOO)
         if made is None or same:
             return "invalid"
-    code = where.test(room.chosen(), seconds)
+    code = where.test(room.chosen(mutant.file), seconds)
     return {None: "late", 0: "survived"}.get(code, "killed")
 
 

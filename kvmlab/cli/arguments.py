@@ -52,7 +52,8 @@ what --fact takes:
 {fact_lines(kl.explain)}
 
 what --host-facts reads, of this host or of a colleague's:
-  (grep . /sys/module/kvm*/parameters/*; cat /proc/cmdline) > host.txt
+  (grep . /sys/module/kvm*/parameters/*; cat /proc/cmdline; sysctl kernel.timer_migration
+   tr '\\0' ' ' </proc/QEMU_PID/cmdline) > host.txt
 """
 WHAT_IF_HELP = f"""\
 Fits workload and costs to a trace or table, reproduces it, and estimates what each revision of the policy would do

@@ -1,7 +1,7 @@
 """The last exercise of the course: a policy of the reader's own against the others, on given and on drawn hosts.
 
 What is compared is guest time lost to exits. A policy's *regret* on a guest is how much more that guest lost than under
-the best policy of the table, in us per vCPU and second: 0 is best.
+the best policy of the table, in us per vCPU per second: 0 is best.
 """
 
 from __future__ import annotations
@@ -170,8 +170,8 @@ def leaderboard(
     """Return the policies in order of mean regret, least first.
 
     `policies`: names, or functions of VcpuFacts; all revisions unless given. `scenarios`: by name; `held_scenarios`
-    unless given. Index: policy. Columns: mean regret and worst regret (us of guest time per vCPU and second, over all
-    guests), hurt most (the guest with the worst regret and its scenario), deadline exits (mean, per vCPU and second),
+    unless given. Index: policy. Columns: mean regret and worst regret (us of guest time per vCPU per second, over all
+    guests), hurt most (the guest with the worst regret and its scenario), deadline exits (mean, per vCPU per second),
     p99 us (mean over guests). ValueError names what is not valid.
 
     >>> import kvmlab as kl

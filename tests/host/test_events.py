@@ -403,3 +403,15 @@ def test_a_report_is_not_a_trace() -> None:
 def test_a_hostile_line_takes_no_long_time(line: str) -> None:
     with pytest.raises(ValueError, match="line 1"):
         read_kvm_trace(line + "!\n")
+
+
+@pytest.mark.parametrize("limit", ["x", -1, 0, 1.5, float("nan"), True, None, [3], 10**400])
+def test_a_limit_is_a_number_of_events(limit):
+    with pytest.raises(ValueError, match=r"limit: .* is not allowed; it must be an integer from 1 to 1000000000"):
+        read_kvm_trace(RECORDED / "perf-script.no-apicv.txt", limit=limit)
+
+
+@pytest.mark.parametrize("file", [3, ["trace.dat"], b"trace.dat"])
+def test_a_file_of_a_report_is_named_by_text(file):
+    with pytest.raises(ValueError, match="is not in it; expected one of"):
+        read_kvm_trace(RECORDED / "perf-script.no-apicv.txt", file=file)

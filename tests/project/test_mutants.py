@@ -147,3 +147,13 @@ def test_a_file_is_put_back_whatever_happens(project, monkeypatch, tmp_path):
 def test_every_room_names_files_and_tests_that_are_there():
     for room in tool.ROOMS.values():
         assert all(list(tool.ROOT.glob(pattern)) for pattern in (*room.files, *room.tests))
+
+
+def test_tests_that_are_named_after_a_file_or_its_folder_come_first():
+    room = tool.ROOMS["host"]
+    every = room.chosen()
+    first = room.chosen("kvmlab/host/explain/answer.py")
+    assert sorted(first) == sorted(every)
+    assert first[:2] == ["tests/host/test_answer.py", "tests/host/test_explain.py"]
+    assert room.chosen("kvmlab/host/what_if/__init__.py")[0] == "tests/host/test_what_if.py"
+    assert room.chosen("kvmlab/host/names.py") == every

@@ -22,7 +22,7 @@ def anatomy_panel(**settings: Value) -> Anatomy:
     """Return one VM exit as a bar: the way out, KVM's handling, the way in; and what a second of such exits costs.
 
     Settings: reason (of `kvmlab.lab.panels.exit_costs.REASONS`), exits_per_s, wait_ns (for the deadline, after
-    kvm_entry; expiries only), asleep_us (HLT only). ValueError names a setting or a value that is not possible.
+    kvm_entry; expiries only), asleep_us (HLT only). ValueError names a setting or a value that is not allowed.
 
     >>> from kvmlab import panels
     >>> figures = panels.anatomy_panel(reason="EXTERNAL_INTERRUPT", exits_per_s=1000).figures

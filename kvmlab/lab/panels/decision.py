@@ -8,7 +8,8 @@ from kvmlab.lab.panels.controls import Value
 from kvmlab.lab.panels.decision_chart import FACTS
 from kvmlab.lab.panels.panel import Panel, some_policies
 from kvmlab.lab.panels.simulation import affordable
-from kvmlab.policy import POLICIES, Policy
+from kvmlab.lab.panels.still import table
+from kvmlab.policy import POLICIES, Policy, VcpuFacts, ask
 from kvmlab.results.run import Run, simulate
 from kvmlab.scenario.scenario import Scenario
 
@@ -28,6 +29,16 @@ class Decision(Panel):
     def run(self) -> Run:
         """The run of that scenario by Python."""
         return simulate(affordable(self.scenario))
+
+    def still(self) -> str:
+        """Return what each policy answers to these facts."""
+        facts = VcpuFacts(*(bool(self.settings[name]) for name in VcpuFacts._fields))
+        own = self.own_kernel(self.policy_name or "")
+        names = self.options.get("policies") or POLICIES
+        shown = {**{name: POLICIES[name] for name in names}, **({own.name: own.policy} if own else {})}
+        rows = [(name, "yes" if ask(policy, facts) else "no") for name, policy in shown.items()]
+        said = ", ".join(name if holds else f"!{name}" for name, holds in facts._asdict().items())
+        return table(said, ("policy", "may it be posted?"), rows)
 
 
 def decision_panel(

@@ -162,9 +162,11 @@ def data() -> str:
 
 @functools.cache
 def script() -> str:
-    """Return the whole front end as a module script: it fills every place of a panel on the page."""
-    body = f"""{joined("main")}
-const handed = new TextDecoder().decode(await engine_js.inflate("{packed(data().encode())}"));
-await main_js.mount(JSON.parse(handed));
-"""
-    return body.replace("</script", "<\\/script")
+    """Return the whole front end as a module script: it fills every place of a panel on the page.
+
+    It is packed, which makes it half as long: a notebook has one for each panel that it shows.
+    """
+    body = web("start.js")
+    for name, text in {"the front end, packed": joined("main"), "the data, packed": data()}.items():
+        body = body.replace(name, packed(text.encode()))
+    return INDENT.sub("", COMMENT.sub("", body))

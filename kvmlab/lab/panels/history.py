@@ -48,7 +48,7 @@ def history_panel(
     - `against`: what came and went since the "version" before, or in the "kernel" of its day. The reader can switch.
     - `paid`: who gains by a version and who pays for it is said.
 
-    ValueError names what is not possible.
+    ValueError names what is not allowed.
 
     >>> from kvmlab import panels
     >>> [bead["id"] for bead in panels.history_panel(until="rev1", drafts=False).beads]

@@ -16,9 +16,8 @@ from kvmlab.lab.panels import front_end
 from kvmlab.lab.panels.controls import Settings, Value
 from kvmlab.lab.panels.simulation import MACHINERY
 from kvmlab.lab.panels.world import World
-from kvmlab.policy import POLICIES, REVISIONS, Policy
+from kvmlab.policy import POLICIES, REVISIONS, Policy, Table
 from kvmlab.scenario import checks
-from kvmlab.scenario.variants import variant
 
 POLICY_CONTROLS = {"kernel": "kernels", "revision": "policies"}
 """The settings that say which policy is shown; a reader's own is one more value of theirs."""
@@ -72,8 +71,7 @@ class Panel:
         `kind`: which view of `web/` it shows. `settings`: those that differ from the defaults. `options`: what the view
         leaves open; policies: the revisions to show (`some_policies`). `policy`: a reader's own, asked once for all 32
         inputs. ValueError for a setting that no control can have, a policy that fails or does not answer
-        (`kvmlab.policy.PATIENCE_S`), or one that has the name of a
-        revision.
+        (`kvmlab.policy.PATIENCE_S`), or one that has the name of a revision.
         """
         self.kind = kind
         self.world = world
@@ -163,10 +161,13 @@ class Panel:
         return None if self._policy is None else self._policy.__name__
 
     def own_kernel(self, name: Value) -> Kernel | None:
-        """Return the reader's policy in the machinery of `MACHINERY` if that is what `name` stands for; else None."""
-        if self._policy is None or name != self.policy_name:
+        """Return the reader's policy in the machinery of `MACHINERY` if that is what `name` stands for; else None.
+
+        It answers as it did when it was asked.
+        """
+        if self._policy_data is None or name != self.policy_name:
             return None
-        return variant(KERNELS[MACHINERY], self._policy)
+        return KERNELS[MACHINERY].with_policy(str(name), Table(self._policy_data["bits"]))
 
     # --- what is shown ---
 
@@ -180,8 +181,12 @@ class Panel:
         said = escape(json.dumps(spec, separators=(",", ":")), quote=True)
         return (
             f'<div class="kvmlab" data-lm-suppress-shortcuts="true" data-panel="{said}">'
-            f"<p>{escape(NO_SCRIPT)} <code>{escape(repr(self))}</code></p></div>"
+            f'<p>{escape(NO_SCRIPT)} <code>{escape(repr(self))}</code></p><div class="still">{self.still()}</div></div>'
         )
+
+    def still(self) -> str:
+        """Return what the panel shows of its settings as a little HTML (`still.py`), for where no script runs."""
+        return ""
 
     def bridge(self) -> Bridge:
         """Return a new bridge to the browser."""

@@ -61,6 +61,11 @@ class Predict(Panel):
     def __repr__(self) -> str:
         return repr(self.prediction)
 
+    def still(self) -> str:
+        """Return the question, and what there is to choose from."""
+        choices = self.options.get("choices", self.options.get("bars", ()))
+        return f"<p>{escape(self.options['question'])}{escape(': ' + ', '.join(choices)) if choices else ''}</p>"
+
     @property
     def guess(self) -> Guess | None:
         """The reader's guess: a number, a choice, or numbers by the names of the bars; None until it is made."""

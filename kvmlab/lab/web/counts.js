@@ -94,7 +94,7 @@ function say(shown, before) {
     return `${now.name} ${moved ? `from ${number(was.total)} to ` : ""}${number(now.total)}`;
   });
   const late = shown.map((now) => `${now.name} ${us(now.p99)}`);
-  return `VM exits per vCPU and second: ${parts.join(", ")}. 99 of 100 timer interrupts come within, in µs: ${late.join(", ")}. Simulated for ${(shown[0].duration / 1e9).toPrecision(2)} s.`;
+  return `VM exits per vCPU per second: ${parts.join(", ")}. How late 99 of 100 timer interrupts are at most (p99), in µs: ${late.join(", ")}. Simulated for ${(shown[0].duration / 1e9).toPrecision(2)} s.`;
 }
 
 /**
@@ -233,7 +233,7 @@ function label(text, box, length, y, kind = "") {
  */
 const COLUMNS = (data) => ({
   exits: {
-    title: "VM exits", unit: "per vCPU and second", weight: 5, least: 1, value: (figures) => figures.total,
+    title: "VM exits", unit: "per vCPU per second", weight: 5, least: 1, value: (figures) => figures.total,
     draw: (figures, box, y, limit) => stack(figures, box, y, limit, data),
   },
   latency: {
@@ -283,7 +283,7 @@ function stack(figures, box, y, limit, data) {
     const segment = v("g", { class: `span ${reason}` },
       v("rect", { x, y: y + 8, width, height: BAR }),
       Math.min(width, free - x) > reason.length * LETTER + 6 ? v("text", { x: x + Math.min(width, free - x) / 2, y: y + 22, "text-anchor": "middle" }, reason) : null,
-      v("title", {}, `${reason}: ${number(rate)} per vCPU and second`));
+      v("title", {}, `${reason}: ${number(rate)} per vCPU per second`));
     x += width;
     return [segment];
   });

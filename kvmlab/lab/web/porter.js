@@ -157,7 +157,7 @@ function tiles(crowd, was) {
 /** @param {Crowd} crowd */
 function sentence(crowd) {
   const [load, queue, late, posted] = figuresOf(crowd).map(([, value]) => value);
-  return `${crowd.vcpus} vCPUs' timers take ${load} of the time of pCPU ${crowd.hot}; at most ${queue} timers are run in one interrupt; 99 of 100 timer interrupts come within ${late}; ${posted} are posted.`;
+  return `${crowd.vcpus} vCPUs' timers take ${load} of the time of pCPU ${crowd.hot}; at most ${queue} timers are run in one interrupt; 99 of 100 timer interrupts are at most ${late} late; ${posted} are posted.`;
 }
 
 /**

@@ -65,6 +65,7 @@ def test_a_readers_policy_is_asked_once_and_shown():
     assert f"&quot;bits&quot;:{table_bits(mine)}" in spec
     before = len(asked)
     assert before == 32, "a policy is 32 bits"
+    assert panel.story.delivery == "posted"
     panel.settings = {"hlt_in_guest": True}
     panel.place()
     assert len(asked) == before

@@ -36,7 +36,7 @@ def test_l05_view():
     assert changed["can_use_hv_timer_b"].sum() == 2
 
 
-def test_l05_works_everybody_has_the_better_of_two_worlds():
+def test_l05_works_everybody_has_the_best_of_both_worlds():
     found = lost(["before", "rev1", "rev2"])
     assert (found["rev2"] == found[["before", "rev1"]].min(axis=1)).all()
     assert (found.loc[["database", "poller"], "rev2"] < found.loc[["database", "poller"], "before"]).all()

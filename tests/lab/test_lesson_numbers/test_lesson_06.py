@@ -8,6 +8,7 @@ import pytest
 
 import kvmlab as kl
 from kvmlab import exercises, panels, policy
+from kvmlab.lab.exercises.course import lesson_06
 
 MOVED = {"hlt_in_guest": True, "vcpus_on": "housekeeping pCPUs"}
 
@@ -83,6 +84,13 @@ def test_l06_history_the_condition_came_in_june_2019():
     assert "mwait" in asks["predicate"].iloc[0]
 
 
+def test_l06_p1_somebody_asked_before_rev1():
+    history = kl.history()
+    assert lesson_06.first_asked(history) == lesson_06.TIMES[0]
+    later = history[(history["date"] > "2021-11-22") | history["id"].isin(["rev1", "rev2"])]
+    assert lesson_06.first_asked(later) == lesson_06.TIMES[2]
+
+
 def test_l06_hurt(world):
     with_hlt = lost(only(world, hlt_in_guest=True), ["before", "rev3"]).loc["ordinary"]
     assert with_hlt["rev3"] - with_hlt["before"] == pytest.approx(541, abs=0.5)
@@ -90,7 +98,14 @@ def test_l06_hurt(world):
     assert with_both["rev3"] == with_both["before"]
 
 
-def test_l06_score_read(world):
+def test_l06_hurt_the_guest_of_the_panel():
+    panel = panels.counts_panel(policies=["before", "rev3"])
+    panel.settings = MOVED
+    us = {name: kl.by_guest(run)["lost us"].iloc[0] for name, run in panel.runs.items()}
+    assert us["rev3"] - us["before"] == pytest.approx(580, abs=10)
+
+
+def test_l06_score(world):
     table = {}
     for guest, row in {**lost(world).T, "tuned": lost(only(world, hlt_in_guest=True)).loc["ordinary"]}.items():
         table[guest] = {name for name in policy.POLICIES if row[name] - row.min() > 100}

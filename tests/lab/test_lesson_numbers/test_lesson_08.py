@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 import kvmlab as kl
+from kvmlab import exercises
 from kvmlab.lab import capstone, panels
+from kvmlab.lab.exercises.course import lesson_08
 from kvmlab.policy import rev1
 from kvmlab.results.per_guest import by_guest
 
@@ -53,6 +55,7 @@ def test_l08_leaderboard_read(table):
 def test_l08_p1_why(table):
     regret = table["regret"].xs("rev2", level="kernel").sort_values(ascending=False)
     assert regret.index[0] == (QUIET, "ordinary")
+    assert lesson_08.hurt_most(table, "rev2") == "ordinary"
     assert regret.iloc[0] == pytest.approx(1336, abs=1)
     assert regret.iloc[1] < 300
 
@@ -72,3 +75,27 @@ def test_l08_neighbour_why(table):
     lost = rows.loc["database", "lost us"]
     assert (lost["before"] - lost["rev2"]) / (lost["before"] - lost["rev1"]) == pytest.approx(0.45, abs=0.05)
     assert 1 - rows.loc[("database", "rev2"), "posted"] / 1000 == pytest.approx(0.33, abs=0.03)  # "refuse a third"
+
+
+DEFENCE = (
+    "It asks the pCPU, or the VM. It helps whom rev 3 forgets: guests that poll. It hurts the lonely one, who waits."
+)
+
+
+def defend(policy, text=DEFENCE):
+    return exercises.check("L08-E2", {"policy": policy, "defence": text})
+
+
+def test_l08_e2_a_line_that_no_revision_has():
+    assert defend(lambda v: v.pi_inject_timer and v.apicv_active and v.mwait_in_guest).right
+    assert "as rev1 does" in defend(lambda v: v.apicv_active and v.pi_inject_timer).text
+    assert "switch or APICv is off" in defend(lambda v: v.apicv_active).text
+
+
+def test_l08_e2_a_defence_names_who_pays():
+    def mine(v):
+        return v.pi_inject_timer and v.apicv_active and v.mwait_in_guest
+
+    assert "who is hurt" in defend(mine, "One sentence. And one. " + "And many words more. " * 5).text
+    assert "three sentences" in defend(mine, "Short.").text
+    assert "is asked for" in exercises.check("L08-E2", mine).text

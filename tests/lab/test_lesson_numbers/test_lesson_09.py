@@ -6,9 +6,10 @@ import pytest
 
 import kvmlab as kl
 from kvmlab import data, exercises, panels
+from kvmlab.lab.exercises.course import lesson_09
 
 _, EARLIER, UNNAMED = sorted(data.path("recorded").glob("perf-kvm-stat.*"))
-LISTING = sorted(data.path("recorded").glob("vmx-*.txt"))[2].read_text()
+LISTING = lesson_09.listing()
 [THIRD] = data.path("recorded").glob("perf-script.*")
 
 
@@ -28,6 +29,13 @@ def test_p1_a_whole_table_of_writes_and_hardly_an_interrupt():
     assert table["Samples"]["MSR_WRITE"] == 1004
     assert table["Samples"]["EXTERNAL_INTERRUPT"] == 4
     assert "PREEMPTION_TIMER" not in table.index
+    assert lesson_09.who_fired(table["Samples"]) == lesson_09.WAYS[2]
+    assert lesson_09.who_fired(kl.read_perf_kvm_stat(EARLIER)["Samples"]) == lesson_09.WAYS[0]
+
+
+def test_stage_caption_an_hrtimer_under_v5_2():
+    assert kl.follow_timer("v5.2").expiry_exit == "PREEMPTION_TIMER"
+    assert kl.follow_timer("v5.2", hv_timer=False).expiry_exit == "EXTERNAL_INTERRUPT"
 
 
 def test_compare_1000_exits_went_and_none_came():
@@ -104,15 +112,15 @@ def test_whatif_the_recording_is_reproduced(answer):
     assert rows.loc["PREEMPTION_TIMER", "reproduced"] == pytest.approx(1000, rel=0.01)
 
 
-def test_p3_none_to_three_quarters(answer):
+def test_range_none_to_three_quarters(answer):
     assert expiry_exits(answer) == pytest.approx([0, 75], abs=0.5)
 
 
-def test_p3_the_first_unknown_is_the_housekeeping_cpus(answer):
+def test_range_the_first_unknown_is_the_housekeeping_cpus(answer):
     assert answer.cannot_be_known[0].startswith("What the housekeeping CPUs do")
 
 
-def test_p3_with_early_timers_hardly_any():
+def test_range_with_early_timers_hardly_any():
     known = {"pi_inject_timer": True, "hlt_in_guest": True, "housekeeping": "timers"}
     low, high = expiry_exits(kl.what_if(EARLIER, timer_hz=1000, **known))
     assert low == 0

@@ -1,5 +1,7 @@
 """Exercises of lesson 06: the poller repaired without a patch, and a guest that rev 3 hurts."""
 
+import pandas as pd
+
 from kvmlab.lab.exercises.kinds import Exercise, Judged, WrongForm
 from kvmlab.lab.panels.counts import Counts
 from kvmlab.lab.panels.stage import Stage, stage_panel
@@ -7,8 +9,18 @@ from kvmlab.lab.words import names_of
 from kvmlab.results.per_guest import by_guest
 
 OF_THE_VM = {"hlt_in_guest", "mwait_in_guest"}
+TIMES = ("before rev 1 (2019)", "between rev 1 and rev 2", "after rev 2 (2021)")
+"""When something was first proposed."""
 CLEARLY = 1.05
 """A guest loses clearly more time if it loses 5 % more."""
+
+
+def first_asked(history: pd.DataFrame) -> str:
+    """Return when a line first asked for MWAIT or HLT without an exit, one of `TIMES`; `history` as `kl.history`."""
+    dates = history.set_index("id")["date"]
+    asks = history["predicate"].str.contains("in_guest", na=False)
+    first = history.loc[asks, "date"].min()
+    return TIMES[sum(first > dates[revision] for revision in ("rev1", "rev2"))]
 
 
 def repaired(stage: Stage) -> bool | str:

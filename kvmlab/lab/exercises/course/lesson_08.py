@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
+
 from kvmlab.lab.exercises.kinds import Exercise, Judged, WrongForm
 from kvmlab.lab.panels.lab import Lab
-from kvmlab.policy import REVISIONS, truth_table
-from kvmlab.results.per_guest import by_guest, compare_guests
-from kvmlab.scenario.example import three_guests
+from kvmlab.policy import POLICIES, REVISIONS, table_bits, truth_table
+from kvmlab.results.per_guest import by_guest
 
-NONE_AT_DEADLINES = 5
-"""Fewer exits than so many a second are those of the first timers, not of the policy."""
-NO_MORE = 1.01
+SENTENCES = 3
 LEAST_WORDS = 20
 VICTIM = ("hurt", "lose", "lost", "pay", "paid", "victim", "cost", "worse", "harm", "suffer", "expense")
 
@@ -29,28 +28,25 @@ def doing_nothing_wins(panel: Any) -> bool | str:
     )
 
 
-def spares_all_three(policy: Any) -> bool | str:
-    """Judge a policy on the host with the three guests."""
-    if not callable(policy):
-        raise WrongForm("a function of the facts is asked for: my_policy")
-    answers = truth_table(policy)
+def hurt_most(table: pd.DataFrame, policy: str) -> str:
+    """Return the guest on which a policy has its largest regret, of a table by `capstone.verdicts`; "none" if none."""
+    regret = table["regret"].xs(policy, level="kernel")
+    worst: Any = regret.idxmax()
+    return str(worst[1]) if regret[worst] > 0 else "none"
+
+
+def defended(answer: Any) -> bool | str:
+    """Judge a policy by its answers, which must be no revision's, and its defence by its form."""
+    if not isinstance(answer, dict) or {*answer} != {"policy", "defence"} or not callable(answer["policy"]):
+        raise WrongForm('a dictionary with your function "policy" and a text "defence" is asked for')
+    answers = truth_table(answer["policy"])
     if answers.query("not (pi_inject_timer and apicv_active)")["can_post_timer_interrupt"].any():
         return "it posts where the host's switch or APICv is off."
-    host = three_guests(duration_s=1)
-    table = compare_guests(host, ["before", host.kernel.with_policy("this", policy)])
-    exits, lost = table["deadline exits"].to_dict(), table["lost us"].to_dict()
-    for guest in ("database", "poller"):
-        if exits[guest, "this"] >= NONE_AT_DEADLINES:
-            return f"the {guest} still has {exits[guest, 'this']:,.0f} exits a second at its deadlines."
-    now, before = lost["ordinary", "this"], lost["ordinary", "before"]
-    return bool(now <= NO_MORE * before) or f"the ordinary guest loses {now:,.0f} us a second; before, {before:,.0f}."
-
-
-def defended(text: Any) -> bool | str:
-    """Judge a defence by its form: three sentences, and somebody who pays."""
-    if not isinstance(text, str):
-        raise WrongForm("a text is asked for, in quotes")
-    if sum(text.count(mark) for mark in ".!?") < 3 or len(text.split()) < LEAST_WORDS:
+    same = [name for name, policy in POLICIES.items() if table_bits(policy) == table_bits(answer["policy"])]
+    if same:
+        return f"it answers as {same[0]} does."
+    text = answer["defence"]
+    if not isinstance(text, str) or sum(map(text.count, ".!?")) < SENTENCES or len(text.split()) < LEAST_WORDS:
         return f"three sentences with at least {LEAST_WORDS} words are asked for."
     return any(word in text.lower() for word in VICTIM) or "it does not say who is hurt."
 
@@ -62,13 +58,8 @@ EXERCISES = {
         not_checked="whether such a host is common",
     ),
     "L08-E2": Exercise(
-        Judged("all three guests are spared", spares_all_three),
-        checked="all inputs with the switch or APICv off; the three guests on our host, by simulation",
-        not_checked="any other host: those come next",
-    ),
-    "L08-E3": Exercise(
-        Judged("three sentences, and somebody pays", defended),
-        checked="the number of sentences and words, and that it speaks of who is hurt",
+        Judged("a line that no revision has, three sentences, and somebody pays", defended),
+        checked="the answers to all 32 inputs; the number of sentences and words, and that it speaks of who is hurt",
         not_checked="whether it is good: read it to somebody",
     ),
 }
