@@ -127,7 +127,7 @@ class Panel:
 
     def checked(self, values: Settings) -> Settings:
         """Return the values if the controls can have them."""
-        for name, option in POLICY_CONTROLS.items():
+        for name, option in (POLICY_CONTROLS | {"reason": "reasons"}).items():
             offered = self.options.get(option)
             if offered and name in values and values[name] != self.policy_name:
                 checks.choice(name, values[name], offered)

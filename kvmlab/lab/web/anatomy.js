@@ -50,6 +50,7 @@ export function anatomy(panel) {
 
   return {
     world: "exits",
+    only: panel.spec.options?.controls,
     first: Object.keys(panel.tools.data.worlds.exits.controls),
     body: [numbers, picture, legend],
     update(settings) {

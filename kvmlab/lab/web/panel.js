@@ -72,8 +72,8 @@ export class Panel {
 
   /** @param {string} name */
   control(name) {
-    const { kernels, policies } = this.spec.options ?? {};
-    const spec = offered(this.world.controls[name], { kernel: kernels, revision: policies }[name]);
+    const { kernels, policies, reasons } = this.spec.options ?? {};
+    const spec = offered(this.world.controls[name], { kernel: kernels, revision: policies, reason: reasons }[name]);
     const own = name === "kernel" && this.policy;
     const full = own ? { ...spec, values: [...spec.values, this.policy?.name ?? ""], texts: [...spec.texts, `${this.policy?.name} (yours)`] } : spec;
     return makeControl(full, (value) => this.moved({ [name]: value }));
