@@ -29,7 +29,7 @@ def chromium() -> str:
     if Path(own).exists():
         return own
     message = (
-        f"no Chromium: install chromium or Google Chrome, or run `{sys.executable} -m playwright install chromium`"
+        f"no Chromium: install it or Google Chrome, or run `{sys.executable} -m playwright install chromium`"
     )
     if os.environ.get("KVMLAB_REQUIRE_BROWSER") == "1":
         pytest.fail(message)
