@@ -28,9 +28,7 @@ def chromium() -> str:
         own = playwright.chromium.executable_path
     if Path(own).exists():
         return own
-    message = (
-        f"no Chromium: install it or Google Chrome, or run `{sys.executable} -m playwright install chromium`"
-    )
+    message = f"no Chromium: install it or Google Chrome, or run `{sys.executable} -m playwright install chromium`"
     if os.environ.get("KVMLAB_REQUIRE_BROWSER") == "1":
         pytest.fail(message)
     pytest.skip(message)

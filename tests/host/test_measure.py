@@ -1,0 +1,131 @@
+"""What a table says of its host's timers, by hand: how many at most, how few, and whose the interrupts are."""
+
+from __future__ import annotations
+
+import pytest
+
+import kvmlab as kl
+from kvmlab.host.what_if.duration import Duration
+from kvmlab.host.what_if.findings import Findings
+from kvmlab.host.what_if.measure import (
+    counts_of,
+    fewest,
+    halt_length_us,
+    timers_in_table,
+    timers_of_a_halting_guest,
+    writes_in,
+)
+from tests.host.made_up import table
+
+WRITES, IRQS, HALTS, PREEMPTION = "writes", "interrupts", "halts", "PREEMPTION_TIMER"
+TEN_SECONDS = Duration(10.0, 1)
+
+
+def read(rows, title="VM-EXIT"):
+    return kl.explain(table(rows, title=title)).exits
+
+
+def test_rows_are_counted_by_kind():
+    rows = {"MSR_WRITE": (5, 1.0), "APIC_WRITE": (7, 1.0), "HLT": (3, 9.0), "MWAIT_INSTRUCTION": (2, 9.0)}
+    rows |= {"EXTERNAL_INTERRUPT": (11, 1.0), "PREEMPTION_TIMER": (13, 1.0), "EPT_MISCONFIG": (17, 1.0)}
+    counted = {WRITES: 12, HALTS: 5, IRQS: 11, PREEMPTION: 13, "EPT_MISCONFIG": 17}
+    assert counts_of(read(rows)) == counted
+    registers = {"0x6e0:W": (5, 1.0), "0x80b:W": (7, 1.0), "0x6e0:R": (9, 1.0)}
+    assert counts_of(read(registers, "MSR Access")) == {WRITES: 5}
+
+
+@pytest.mark.parametrize(
+    ("rows", "title", "writes"),
+    [
+        ({"0x6e0:W": (5, 1.0), "0x80b:W": (7, 1.0), "0x6e0:R": (9, 1.0)}, "MSR Access", 12),
+        ({"0xfee00380:W": (5, 1.0), "0xfee000b0:W": (7, 1.0), "0xfeb00010:W": (9, 1.0)}, "MMIO Access", 12),
+        ({"MSR_WRITE": (5, 1.0), "HLT": (7, 1.0)}, "VM-EXIT", 5),
+    ],
+)
+def test_writes_are_those_to_the_lapic(rows, title, writes):
+    told = kl.explain(table(rows, title=title))
+    assert writes_in(told, counts_of(told.exits)) == writes
+
+
+@pytest.mark.parametrize(
+    ("rows", "us"), [({"MSR_WRITE": (5, 1.0), "HLT": (3, 90.0)}, 90), ({"MSR_WRITE": (5, 1.0)}, 0)]
+)
+def test_a_halt_lasts_as_long_as_its_row_says(rows, us):
+    assert halt_length_us(read(rows)) == us
+
+
+@pytest.mark.parametrize(
+    ("counts", "timers", "own"),
+    [
+        ({WRITES: 1000}, 1000, 0),
+        ({WRITES: 1000, IRQS: 300}, 1000, 300),
+        ({WRITES: 1000, IRQS: 1700}, 1000, 1000),
+        ({WRITES: 1000, PREEMPTION: 900, IRQS: 300}, 900, 0),
+        ({WRITES: 1000, HALTS: 400, IRQS: 300}, 400, 0),
+        ({WRITES: 1000, HALTS: 0, IRQS: 300}, 1000, 0),
+        ({WRITES: 1000, HALTS: 400, PREEMPTION: 250}, 650, 0),
+        ({WRITES: 1000, HALTS: 900, PREEMPTION: 250}, 1000, 0),
+        ({WRITES: 100, HALTS: 900, PREEMPTION: 250}, 250, 0),
+        ({PREEMPTION: 250, IRQS: 9}, 0, 0),
+        ({IRQS: 9}, 0, 0),
+    ],
+)
+def test_a_table_has_this_many_timers_at_most_and_these_interrupts_are_theirs(counts, timers, own):
+    assert timers_in_table(counts, Findings(), registers=False) == (timers, own)
+
+
+def test_what_is_known_of_a_table_is_said():
+    def said(counts, registers=False):
+        findings = Findings()
+        timers_in_table(counts, findings, registers=registers)
+        return findings.known, findings.cannot
+
+    assert said({WRITES: 7}) == (
+        ["At most 7 timers were armed: that many writes exited, EOI and ICR writes among them."],
+        [],
+    )
+    known, cannot = said({WRITES: 7, PREEMPTION: 3, IRQS: 2})
+    assert known[1:] == ["At least 3 timers expired by the preemption timer."]
+    assert cannot == []
+    [as_timers] = said({WRITES: 7, IRQS: 2})[1]
+    assert as_timers.endswith("taken as timers as far as there are writes.")
+    [as_host] = said({WRITES: 7, HALTS: 4, IRQS: 2})[1]
+    assert as_host.endswith("taken as the host's, as the guest halts.")
+    assert said({WRITES: 7}, registers=True)[0] == ["7 writes armed the timer, or disarmed it."]
+
+
+@pytest.mark.parametrize(
+    ("counts", "halt_us", "timers"),
+    [
+        ({WRITES: 1000, HALTS: 400}, 9.0, 400),
+        ({WRITES: 300, HALTS: 400}, 9.0, 300),
+        (
+            {WRITES: 1000, HALTS: 500, PREEMPTION: 100},
+            10_000.0,
+            200,
+        ),  # halted half of the time
+        ({WRITES: 1000, HALTS: 500, PREEMPTION: 100}, 0.0, 200),  # not known how long: half of the time
+        ({WRITES: 1000, HALTS: 500, PREEMPTION: 100}, 15_000.0, 400),  # three quarters
+        ({WRITES: 150, HALTS: 500, PREEMPTION: 100}, 15_000.0, 150),  # no more than were written
+        ({WRITES: 100, HALTS: 500, PREEMPTION: 100}, 15_000.0, 100),
+        ({WRITES: 99, HALTS: 500, PREEMPTION: 100}, 15_000.0, 400),  # a periodic one
+        ({WRITES: 1000, HALTS: 200, PREEMPTION: 100}, 45_000.0, 296),  # 98 % of the halts at most
+    ],
+)
+def test_a_halting_guest_has_as_many_timers_as_its_times_say(counts, halt_us, timers):
+    assert timers_of_a_halting_guest(counts, TEN_SECONDS, halt_us) == pytest.approx(timers)
+
+
+@pytest.mark.parametrize(
+    ("counts", "halting", "exact", "least"),
+    [
+        ({}, False, False, 50),
+        ({}, False, True, 101),
+        ({PREEMPTION: 20}, False, False, 101),
+        ({PREEMPTION: 20}, True, False, 50),
+        ({PREEMPTION: 80}, True, False, 80),
+        ({PREEMPTION: 180}, True, False, 101),
+    ],
+)
+def test_half_of_the_timers_at_least_expired(counts, halting, exact, least):
+    assert fewest(101.0, counts, halting=halting, exact=exact) == least
