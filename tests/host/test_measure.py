@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 import kvmlab as kl
+from kvmlab.host.names import TMICT, TSC_DEADLINE
+from kvmlab.host.outcome import Outcome
 from kvmlab.host.what_if.duration import Duration
 from kvmlab.host.what_if.findings import Findings
 from kvmlab.host.what_if.measure import (
+    at_work,
     counts_of,
     fewest,
     halt_length_us,
+    housekeeping_period_us,
+    timer_mode_of,
     timers_in_table,
+    timers_in_trace,
     timers_of_a_halting_guest,
     writes_in,
 )
+from kvmlab.results.story import NOT_VISIBLE
 from tests.host.made_up import table
 
 WRITES, IRQS, HALTS, PREEMPTION = "writes", "interrupts", "halts", "PREEMPTION_TIMER"
@@ -129,3 +138,76 @@ def test_a_halting_guest_has_as_many_timers_as_its_times_say(counts, halt_us, ti
 )
 def test_half_of_the_timers_at_least_expired(counts, halting, exact, least):
     assert fewest(101.0, counts, halting=halting, exact=exact) == least
+
+
+POSTED = Outcome("hrtimer", "housekeeping", None, "posted", "delivered")
+HERE = Outcome("hrtimer", "own", "EXTERNAL_INTERRUPT", "vm_entry", "delivered")
+PREEMPTED = Outcome("hv", "own", "PREEMPTION_TIMER", "vm_entry", "delivered")
+WOKEN = Outcome("hrtimer", "housekeeping", None, "wake_up", "delivered")
+REARMED = Outcome("hrtimer", None, None, NOT_VISIBLE, "armed anew")
+UNSEEN = Outcome(NOT_VISIBLE, NOT_VISIBLE, None, NOT_VISIBLE, "armed anew")
+DISARMED = Outcome(NOT_VISIBLE, None, None, NOT_VISIBLE, "disarmed")
+TRACE = SimpleNamespace(
+    counts={POSTED: 40, HERE: 5, PREEMPTED: 10, WOKEN: 25, REARMED: 100, UNSEEN: 7, DISARMED: 50},
+    armed=187,
+    seconds=2.0,
+    vcpus=2,
+    timers_kept=[],
+)
+
+
+def test_timers_of_a_trace_expired_that_were_delivered_or_of_which_nothing_is_visible():
+    findings = Findings()
+    assert timers_in_trace(TRACE, findings) == (40 + 5 + 10 + 25 + 7, 5)
+    assert findings.known == [
+        "187 timers were armed in 2 s by 2 vCPU(s), 80 expired.",
+        "There, 19 % of expiries cost an exit, 50 % were posted.",
+    ]
+
+
+@pytest.mark.parametrize(("expired", "whom"), [(3, "these"), (80, "the first 3")])
+def test_how_far_ahead_timers_were_set_is_said(expired, whom):
+    def timer(us, delivery="posted", value=1):
+        return SimpleNamespace(delivery=delivery, value=value, armed_ns=5_000, fired_ns=5_000 + us * 1000)
+
+    timers = [*map(timer, (100, 300, 200)), timer(9, delivery=None), timer(9, value=0)]
+    findings = Findings()
+    counts = {POSTED: expired}
+    timers_in_trace(SimpleNamespace(**{**vars(TRACE), "counts": counts, "timers_kept": timers}), findings)
+    assert findings.known[1] == f"Half of {whom} were set less than 200 us ahead."
+
+
+def test_timers_that_woke_nobody_found_the_guest_at_work():
+    assert at_work(TRACE, {}) == 55
+    assert at_work(SimpleNamespace(counts={REARMED: 3}), {PREEMPTION: 4}) == 4
+    assert at_work(SimpleNamespace(counts={}), {}) == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "mode"),
+    [
+        ({"MSR_WRITE": (10, 1.0), "PREEMPTION_TIMER": (21, 1.0)}, "periodic"),
+        ({"MSR_WRITE": (10, 1.0), "PREEMPTION_TIMER": (20, 1.0)}, "tsc_deadline"),
+        ({"CPUID": (10, 1.0), "PREEMPTION_TIMER": (21, 1.0)}, "tsc_deadline"),
+        ({"MSR_WRITE": (10, 1.0)}, "tsc_deadline"),
+    ],
+)
+def test_a_table_with_more_expiries_than_writes_is_of_periodic_timers(rows, mode):
+    assert timer_mode_of(kl.explain(table(rows))) == mode
+
+
+def test_a_trace_is_of_the_mode_of_most_of_its_timers():
+    deadline, oneshot = (SimpleNamespace(arm_exit="MSR_WRITE", msr=msr) for msr in (TSC_DEADLINE, TMICT))
+    periodic = SimpleNamespace(arm_exit=None, msr=TMICT)
+    for most, mode in ((deadline, "tsc_deadline"), (oneshot, "oneshot"), (periodic, "periodic")):
+        timers = [deadline, oneshot, periodic, most]
+        assert timer_mode_of(SimpleNamespace(table=None, timers_kept=timers)) == mode
+
+
+@pytest.mark.parametrize(
+    ("hz", "period_us"), [(None, None), (1999, None), (2000, 500), (10_000, 100), (1e9, 5), (250_000, 5)]
+)
+def test_more_hrtimers_than_a_tick_makes_are_a_load(hz, period_us):
+    findings = Findings()
+    assert housekeeping_period_us(SimpleNamespace(housekeeping_hrtimers_hz=hz), findings) == period_us
+    assert len(findings.known) == (period_us is not None)
