@@ -65,7 +65,8 @@ $(VENV)/pyvenv.cfg:
 	  "$$python" -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null \
 	    && exec "$$python" -m venv $(VENV); \
 	done; \
-	echo 'kvmlab needs Python 3.11 to 3.14 with venv (Debian, Ubuntu: the package python3-venv). Tried: $(PYTHON).' >&2; \
+	echo 'kvmlab needs Python 3.11 to 3.14 with venv (Debian, Ubuntu: the package python3-venv). Tried:' >&2; \
+	for python in $(PYTHON); do echo "  $$python: $$("$$python" --version 2>/dev/null || echo not here)" >&2; done; \
 	echo 'To name one: make PYTHON=/path/to/python3 $(MAKECMDGOALS)' >&2; \
 	exit 1
 

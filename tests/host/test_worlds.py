@@ -8,6 +8,7 @@ import pytest
 
 from kvmlab.host.what_if.duration import Duration
 from kvmlab.host.what_if.measure import Measured
+from kvmlab.host.what_if.predict import background_of
 from kvmlab.host.what_if.worlds import World, bursts_of, other_wakeups, wake_up_us, workload_of, worlds_of
 from kvmlab.scenario.interval import Interval
 from tests.strategies import constant_costs
@@ -139,3 +140,22 @@ def test_a_world_says_how_many_interrupts_are_the_host_s_and_who_spins_does_not_
     workload = workload_of(measured(host_irqs=300.0), replace(CENTRAL, host_irqs=50.0), "spin")
     assert workload.host_irq_hz == pytest.approx(5)
     assert workload.idle_us == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "world", "eois", "rates"),
+    [
+        ({}, {}, False, (0, 0, 0)),
+        ({"writes": 1300.0, "host_irqs": 40.0, "other_exits": 20.0}, {}, False, (30, 4, 2)),
+        ({"writes": 1300.0, "host_irqs": 40.0, "other_exits": 20.0}, {"factor": 2.0}, False, (60, 8, 4)),
+        ({"writes": 1300.0, "host_irqs": 40.0}, {"host_irqs": 10.0}, False, (30, 1, 0)),
+        ({"writes": 2300.0}, {}, True, (30, 0, 0)),  # a write arms, and another one ends its interrupt
+        ({"writes": 3500.0, "halts": 2000.0}, {}, True, (50, 0, 0)),  # as it does those that woke it
+        ({"writes": 900.0}, {}, True, (0, 0, 0)),
+        ({"writes": 1300.0, "timer_mode": "periodic"}, {}, True, (130, 0, 0)),
+    ],
+)
+def test_what_happens_beside_the_timers_stays_as_it_was(changes, world, eois, rates):
+    beside = background_of(measured(**changes), replace(CENTRAL, **world), eoi_exits=eois)
+    assert beside[:3] == pytest.approx(rates)
+    assert beside.all_writes == (changes.get("timer_mode") == "periodic")

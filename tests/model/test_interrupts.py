@@ -7,7 +7,7 @@ import pytest
 import kvmlab as kl
 from kvmlab.model.hrtimer import enqueue_hrtimer, hrtimer_forward
 from kvmlab.model.interrupts import HANG_MAX_NS, HRTIMER_RETRIES, hrtimer_interrupt, run_hrtimer
-from kvmlab.model.names import NONE
+from kvmlab.model.names import NONE, Trace
 from kvmlab.scenario.distribution import ShiftedLognormal
 from tests.model.machines import machine
 from tests.strategies import constant_costs
@@ -83,4 +83,8 @@ def test_the_latest_timer_of_a_vcpu_is_kept(two_timers):
         enqueue_hrtimer(m, 0, 0, 1_000)
         run_hrtimer(m, 0, 0, NONE, 1_000 + late)
     assert m.pcpus[0].late_max == 4_000
+    called = [step for step in m.trace[: m.loop.trace_used] if step.code == Trace.APIC_TIMER_FN]
+    assert [(step.time, step.arg) for step in called] == [
+        (1_000 + late + OTHER_NS, late + OTHER_NS) for late in (300, 4_000, 900)
+    ]
     assert m.pcpus[0].fired == 3
