@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from kvmlab.kernels import KERNELS
 from kvmlab.lab.panels.controls import Value
 from kvmlab.lab.panels.panel import Panel, some_policies
 from kvmlab.lab.panels.simulation import HOST, MACHINERY, run_each
-from kvmlab.lab.panels.still import table
-from kvmlab.lab.words import microseconds, number
 from kvmlab.policy import REVISIONS, Policy
 from kvmlab.results.run import Run
 from kvmlab.scenario import checks
@@ -19,31 +17,6 @@ from kvmlab.scenario.variants import variant
 COLUMNS = ("exits", "latency", "taken", "gap", "places", "load")
 """What a counts panel can show: VM exits by reason; latency of timer interrupts; share of time lost to exits; longest
 gap; who fired; load of the busiest housekeeping CPU."""
-
-DEFAULT_COLUMNS = ("exits", "latency", "taken")
-
-
-def exits_per_second(run: Run) -> float:
-    """Return the VM exits per vCPU per second."""
-    counts = run.exit_rows["count"]
-    return float(counts.sum() / len(counts) / run.duration_ns * 1e9)
-
-
-def who_fired(run: Run) -> str:
-    """Return the places where timers expired, with their shares."""
-    return ", ".join(f"{place} {share:.0%}" for place, share in run.placement["share"].items() if share > 0)
-
-
-NUMBERS: dict[str, tuple[str, Callable[[Run], str]]] = {
-    "exits": ("exits per vCPU per second", lambda run: number(exits_per_second(run))),
-    "latency": ("p99 latency", lambda run: microseconds(run.latency_percentile(0.99))),
-    "taken": ("time lost", lambda run: f"{1000 * run.summary()['share_taken']:.2g} per mille"),
-    "gap": ("longest gap", lambda run: microseconds(1000 * run.summary()["longest_gap_us"])),
-    "places": ("who fired", who_fired),
-    "load": ("busiest housekeeping CPU", lambda run: f"{run.housekeeping['share_of_time'].max():.2%} of its time"),
-}
-"""Of each column a title and what a run's number is as text."""
-assert {*NUMBERS} == {*COLUMNS}
 
 
 class Counts(Panel):
@@ -63,12 +36,6 @@ class Counts(Panel):
     def run(self) -> Run:
         """The run of these settings by Python, under the reader's policy if there is one, else under the last shown."""
         return list(self.runs.values())[-1]
-
-    def still(self) -> str:
-        """Return the numbers of every policy, for the columns that are shown."""
-        columns = [NUMBERS[name] for name in self.options.get("columns", DEFAULT_COLUMNS)]
-        rows = [(name, *(said(run) for _, said in columns)) for name, run in self.runs.items()]
-        return table("The same world under each policy", ("policy", *(title for title, _ in columns)), rows)
 
 
 def counts_panel(

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from kvmlab.lab.panels.controls import Value
 from kvmlab.lab.panels.door_host import DOOR
 from kvmlab.lab.panels.panel import Panel
-from kvmlab.lab.panels.still import table
 from kvmlab.results.run import Run, simulate
 from kvmlab.scenario import checks
 
@@ -19,14 +18,6 @@ class Door(Panel):
     def run(self) -> Run:
         """The run of these settings by Python; its trace begins with the timers that the panel shows."""
         return simulate(DOOR.scenario(self.settings))
-
-    def still(self) -> str:
-        """Return how many timers there are, and which share of them fires on the housekeeping CPU."""
-        placement = self.run.placement
-        there = placement["share"][[name for name in placement.index if name.startswith("housekeeping")]].sum()
-        return table(
-            "The door", ("timers", "fire on the housekeeping CPU"), [(f"{placement['expiries'].sum()}", f"{there:.1%}")]
-        )
 
 
 def door_panel(*, controls: Sequence[str] | None = None, **settings: Value) -> Door:

@@ -185,7 +185,10 @@ class Panel:
         )
 
     def still(self) -> str:
-        """Return what the panel shows of its settings as a little HTML (`still.py`), for where no script runs."""
+        """Return what the panel shows of its settings as a little HTML (`still.py`), for where no script runs.
+
+        Nothing where it would take a simulation: showing a panel costs the kernel no time and loads nothing.
+        """
         return ""
 
     def bridge(self) -> Bridge:

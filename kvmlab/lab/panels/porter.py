@@ -6,8 +6,6 @@ from kvmlab.lab.panels.controls import Value
 from kvmlab.lab.panels.panel import Panel
 from kvmlab.lab.panels.porter_host import PORTER
 from kvmlab.lab.panels.simulation import MACHINERY, affordable
-from kvmlab.lab.panels.still import table
-from kvmlab.lab.words import microseconds
 from kvmlab.policy import Policy
 from kvmlab.results.run import Run, simulate
 from kvmlab.scenario.scenario import Scenario
@@ -28,18 +26,6 @@ class Porter(Panel):
     def run(self) -> Run:
         """The run of these settings by Python; its trace begins with what the panel plays."""
         return simulate(self.scenario)
-
-    def still(self) -> str:
-        """Return what the timers take of the busiest housekeeping CPU, and how late they come."""
-        run = self.run
-        busiest = run.housekeeping.sort_values("share_of_time", ascending=False, kind="stable").iloc[0]
-        rows = [
-            (f"of pCPU {busiest.name}'s time", f"{busiest['share_of_time']:.1%}"),
-            ("most at once", f"{busiest['deepest_queue']:.0f}"),
-            ("p99 latency", microseconds(run.latency_percentile(0.99))),
-            ("posted", f"{run.placement['share']['housekeeping posted']:.0%}"),
-        ]
-        return table("The porter", ("", "whole run"), rows)
 
 
 def porter_panel(policy: Policy | None = None, **settings: Value) -> Porter:

@@ -16,12 +16,7 @@ def mine(v):
 
 PANELS = {
     "stage": lambda: panels.stage_panel(),
-    "counts": lambda: panels.counts_panel(policy=mine),
     "decision": lambda: panels.decision_panel(mine),
-    "door": lambda: panels.door_panel(),
-    "porter": lambda: panels.porter_panel(),
-    "lab": lambda: panels.lab_panel(mine),
-    "game": lambda: panels.game_panel(),
 }
 
 
@@ -46,30 +41,9 @@ def test_the_stage_tells_its_steps():
     assert panel.story.summary() in still_of(panel).p.get_text()
 
 
-def test_the_counts_have_a_row_for_each_policy():
-    _, *rows = cells(still_of(panels.counts_panel(policy=mine, tick_hz=250)))
-    assert [name for name, *_ in rows] == ["before", "rev1", "rev2", "rev3", "mine"]
-    assert [round(int(exits), -1) for _, exits, *_ in rows] == [500, 250, 250, 500, 250]
-    assert all(latency.endswith(" us") and lost.endswith(" per mille") for *_, latency, lost in rows)
-
-
-def test_the_counts_say_nothing_of_columns_that_are_not_shown():
-    head, *rows = cells(still_of(panels.counts_panel("places", "load", "gap", policies=["before", "rev1"])))
-    assert head == ["policy", "who fired", "busiest housekeeping CPU", "longest gap"]
-    assert [fired for _, fired, *_ in rows] == ["hv 100%", "own pCPU 0%, housekeeping posted 100%"]
-    assert rows[0][2] == "0.00% of its time"
-
-
 def test_the_decision_answers_for_its_facts():
     _, *rows = cells(still_of(panels.decision_panel(mine, hlt_in_guest=True, housekeeping_cpu=True)))
     assert rows == [["before", "no"], ["rev1", "yes"], ["rev2", "no"], ["rev3", "yes"], ["mine", "no"]]
-
-
-def test_the_door_and_the_porter_say_what_the_whole_run_does():
-    [_, [timers, share]] = cells(still_of(panels.door_panel(deadline_us=1000, period_us=4000)))
-    assert (timers, share) == ("400", "25.2%")
-    _, *rows = cells(still_of(panels.porter_panel()))
-    assert [name for name, _ in rows] == ["of pCPU 0's time", "most at once", "p99 latency", "posted"]
 
 
 def test_a_prediction_keeps_what_is_true_to_itself():
