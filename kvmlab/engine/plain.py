@@ -39,8 +39,7 @@ class PlainMachine:
     def __init__(self, given: Mapping[str, np.ndarray]) -> None:
         self.constant = {name: given[name] for name in CONSTANT}
         objects: dict[str, Any] = {
-            name: array.data if name in CONSTANT else as_objects(TABLES[name], array)
-            for name, array in given.items()
+            name: array.data if name in CONSTANT else as_objects(TABLES[name], array) for name, array in given.items()
         }  # a view of what no rule changes: it gives Python's ints as a list would, and costs nothing to make
         objects |= {name: [] for name in PLANNED}
         self.state = Machine(**objects)
