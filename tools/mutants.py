@@ -41,6 +41,8 @@ SETTINGS = {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1
 """No stale bytecode where a file changes twice a second; and no plugins, which take longer to load than a test."""
 LEAST_S = 30
 """A mutant has three times as long as the tests take without it, and these seconds more: several run at once."""
+TEST_S = 120
+"""One test that takes as long has met a mutant that does not end: it fails, and the others are not waited for."""
 RULES = "kvmlab/model/"
 IN_PYTHON_TOO = ("names.py", "draws.py", "start.py", "records.py")
 """Files of rules that Python uses as well: the same WebAssembly does not say that nothing has changed."""
@@ -124,7 +126,8 @@ class Copy:
 
     def test(self, tests: Iterable[str], seconds: float) -> int | None:
         """Run tests up to the first that fails; return pytest's exit code, or None if it had to be ended."""
-        return self.run("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests, seconds=seconds)
+        slow = ("-o", f"faulthandler_timeout={TEST_S}", "-o", "faulthandler_exit_on_timeout=true")
+        return self.run("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *slow, *tests, seconds=seconds)
 
     def module(self) -> bytes | None:
         """Translate the rules; return the module without its signature, or None if they are refused."""
