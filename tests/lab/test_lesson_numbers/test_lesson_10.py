@@ -34,7 +34,7 @@ def test_stage_caption_from_two_slow_exits_to_one_fast_one():
     assert not kl.follow_timer("v5.18", hlt_in_guest=True).arm_fastpath
 
 
-def test_p1_an_arming_gets_200_ns_back():
+def test_stage_caption_an_arming_gets_200_ns_back():
     costs = kl.Costs.default()
     assert costs.msr_write.mean_ns - costs.msr_write_fastpath.mean_ns == pytest.approx(200, abs=0.5)
 
