@@ -41,7 +41,7 @@ SETTINGS = {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1
 """No stale bytecode where a file changes twice a second; and no plugins, which take longer to load than a test."""
 LEAST_S = 30
 """A mutant has three times as long as the tests take without it, and these seconds more: several run at once."""
-TEST_S = 120
+TEST_S = 60
 """One test that takes as long has met a mutant that does not end: it fails, and the others are not waited for."""
 RULES = "kvmlab/model/"
 IN_PYTHON_TOO = ("names.py", "draws.py", "start.py", "records.py")
