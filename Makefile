@@ -1,4 +1,4 @@
-## make lab        open the lessons in JupyterLab
+## make lab        open the lessons in JupyterLab: a copy of your own, in my_lessons/, where what you write stays
 ## make test       lint, unit tests, every notebook, every lesson in a browser
 ## make setup      only make or update .venv; `lab` and `test` do it by themselves
 ## make tools      the same, with what the tests need
@@ -11,6 +11,7 @@
 ## make api        write the reference of kvmlab's functions to build/site/api/
 ## make versions   the tests with other versions: RESOLUTION=lowest-direct (the lowest that will do) or highest
 ## make fuzz       feed the readers of formats with mutated input (SECONDS=60 for each; needs the extra `fuzz`)
+## make mutants    change the rules and the readers in 500 ways, and see whether a unit test notices (hours)
 ## make bench      run the benchmarks
 ## make lock       write the locks again from pyproject.toml (UPGRADE=--upgrade: with the newest versions)
 ## make clean      remove .venv and everything else that can be made again
@@ -21,7 +22,8 @@ PYTHON ?= python3 python python3.14 python3.13 python3.12 python3.11
 VENV ?= .venv
 JOBS ?= 2
 SECONDS ?= 60
-LESSON ?= notebooks/00_start_here.ipynb
+MINE ?= my_lessons
+LESSON ?= $(MINE)/00_start_here.ipynb
 RESOLUTION ?= lowest-direct
 
 ifeq ($(OS),Windows_NT)
@@ -48,7 +50,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export UV_SYSTEM_CERTS := 1
 
 .PHONY: help setup tools lab test lint format web outputs student html site unit notebooks browser fuzz bench lock clean
-.PHONY: api versions
+.PHONY: api versions mutants
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -63,7 +65,8 @@ $(VENV)/pyvenv.cfg:
 	  "$$python" -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null \
 	    && exec "$$python" -m venv $(VENV); \
 	done; \
-	echo 'kvmlab needs Python 3.11 to 3.14 with venv (Debian, Ubuntu: the package python3-venv). Tried: $(PYTHON).' >&2; \
+	echo 'kvmlab needs Python 3.11 to 3.14 with venv (Debian, Ubuntu: the package python3-venv). Tried:' >&2; \
+	for python in $(PYTHON); do echo "  $$python: $$("$$python" --version 2>/dev/null || echo not here)" >&2; done; \
 	echo 'To name one: make PYTHON=/path/to/python3 $(MAKECMDGOALS)' >&2; \
 	exit 1
 
@@ -74,30 +77,38 @@ sed -n '/^uv==/,/#/p' requirements-test.lock > $(VENV)/uv.txt \
 endef
 
 define install
-$(BIN)/uv pip install --quiet --python $(VENV) --require-hashes --compile-bytecode -r $(1) \
-  || $(BIN)/python -m pip install --require-hashes -r $(1)
+$(BIN)/uv pip install --quiet --python $(VENV) --require-hashes -r $(1) $(2) \
+  || $(BIN)/python -m pip install $(if $(2),,--no-compile) --require-hashes -r $(1)
 endef
 
+# Bytecode of everything takes 100 MB; the lessons load a quarter of it, and get that when they are set up.
+LOADED := import jupyterlab.labapp, ipykernel.debugger, pandas; from kvmlab import exercises, panels, plots; plots.Picture
+
 # Installing kvmlab itself translates its rules to WebAssembly: that takes llvmlite, which pip or uv fetch for the moment.
+# Where there is Node, JupyterLab runs a script of its own in it, which fails as part of our package.json's kind of package.
 $(VENV)/ready: $(VENV)/pyvenv.cfg requirements.lock pyproject.toml hatch_build.py
 	@echo 'Installing what the lessons need into $(VENV) (the first time this takes up to a minute) ...'
 	@$(uv)
-	@$(call install,requirements.lock)
+	@$(call install,requirements.lock,)
 	@$(BIN)/uv pip install --quiet --python $(VENV) --no-deps -e . || $(BIN)/python -m pip install --no-deps -e .
 	@$(BIN)/python -m pip uninstall --quiet --yes uv
 	@rm -rf $(DOWNLOADS)
+	@echo '{}' > $(VENV)/package.json
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -c '$(LOADED)'
 	@touch $@
 
 $(VENV)/ready-to-test: $(VENV)/ready requirements-test.lock
 	@echo 'Installing what the tests need as well ...'
 	@$(uv)
-	@$(call install,requirements-test.lock)
+	@$(call install,requirements-test.lock,--compile-bytecode)
 	@rm -rf $(DOWNLOADS)
 	@touch $@
 
+# A reader's answers are the reader's own: they go into a copy, which stays, and a newer version of the lessons can come.
 # The browser opens the lesson itself, with no file:// page in between, which some browsers may not read. Nothing is asked
 # of the network (news, updates), and no language servers are looked for: npm would be run for that, and leave its log.
 lab: setup
+	@$(BIN)/python -m kvmlab lessons $(MINE) --keep >/dev/null
 	$(BIN)/python -m jupyterlab $(AS_ROOT) --ServerApp.root_dir=$(dir $(LESSON)) --ServerApp.use_redirect_file=False \
 	  --LabApp.default_url=/lab/tree/$(notdir $(LESSON)) --LabApp.news_url=None \
 	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LanguageServerManager.autodetect=False
@@ -115,7 +126,7 @@ format: tools
 	$(BIN)/ruff format
 
 unit: tools
-	$(BIN)/pytest -n $(JOBS) -m 'not browser'
+	$(BIN)/pytest -n $(JOBS) -m 'not browser' --ignore tests/browser
 
 # The front end is plain JavaScript: Node checks its types and its style and runs its unit tests, and is needed for no more.
 web:
@@ -153,6 +164,7 @@ versions: tools
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(OTHER)
 	$(BIN)/uv pip install --quiet --python $(OTHER) --resolution $(RESOLUTION) -e '.[lab,test]' 'uv>=0.9'
 	@rm -rf $(DOWNLOADS)
+	@echo '{}' > $(OTHER)/package.json
 	$(OTHER)/bin/python -m pytest -n $(JOBS) -m 'not browser and not index'
 	$(OTHER)/bin/python -m pytest -p nbval --nbval --nbval-sanitize-with tests/nbval.cfg notebooks -n $(JOBS) --dist loadfile
 
@@ -163,6 +175,11 @@ fuzz: tools
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet atheris || true
 	$(BIN)/python tools/fuzz.py $(SECONDS)
 
+# What survives is in tools/mutants.md, each with a reason.
+mutants: tools
+	$(BIN)/python -m tools.mutants model --count 300 --least 92 --jobs $(JOBS)
+	$(BIN)/python -m tools.mutants host --count 200 --least 85 --jobs $(JOBS)
+
 bench: tools
 	@set -e; for script in benchmarks/*.py; do echo "$$script"; PYTHONPATH=. $(BIN)/python "$$script"; done
 
@@ -170,8 +187,9 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
   --custom-compile-command 'make lock' --quiet
 
 lock: tools
-	$(COMPILE) --extra lab $(UPGRADE) --output-file requirements.lock
-	$(COMPILE) --extra lab --extra test --group setup --constraint requirements.lock $(UPGRADE) --output-file requirements-test.lock
+	$(COMPILE) --extra lab --group quick-start $(UPGRADE) --output-file requirements.lock
+	$(COMPILE) --extra lab --extra test --group quick-start --group setup --constraint requirements.lock $(UPGRADE) \
+	  --output-file requirements-test.lock
 	@rm -rf $(DOWNLOADS)
 
 clean:

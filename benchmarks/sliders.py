@@ -53,8 +53,14 @@ WATCH = """cell => {
                 if (node.querySelectorAll) node.querySelectorAll('img').forEach(i => i.decode().then(shown, shown));
     });
     observer.observe(host ?? cell, { subtree: !host, childList: !host, attributes: Boolean(host) });
-    const pressed = () => { window.pressed = performance.now(); window.painted = null; };
+    // A switch turns when its key is let go.
+    const pressed = (event) => {
+        if ((event.key === ' ') !== (event.type === 'keyup')) return;
+        window.pressed = performance.now();
+        window.painted = null;
+    };
     document.addEventListener('keydown', pressed, true);
+    document.addEventListener('keyup', pressed, true);
 }"""
 ALIVE = """async number => {
     const { content } = jupyterapp.shell.currentWidget;

@@ -36,7 +36,9 @@ def path(*parts: str) -> Path:
 
 
 def lessons() -> list[Path]:
-    """Return the notebooks of the lessons, in their order: the installed ones where they exist, else the checkout's.
+    """Return the notebooks: the lessons in their order, the essence, and those in `deeper/` that answer one question.
+
+    They are the installed ones where these exist, else the checkout's.
 
     Raises FileNotFoundError that names both folders where neither has any.
 
@@ -47,7 +49,7 @@ def lessons() -> list[Path]:
     folders = (_PACKAGE / "notebooks", _PACKAGE.parent / "notebooks")
     for folder in folders:
         if found := sorted(folder.glob("*.ipynb")):
-            return found
+            return found + sorted((folder / "deeper").glob("*.ipynb"))
     raise FileNotFoundError(f"no lessons; looked in {folders[0]} (installed package) and {folders[1]} (checkout)")
 
 

@@ -10,6 +10,7 @@ import ast
 import inspect
 import itertools
 import textwrap
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -117,15 +118,30 @@ def ask(policy: Policy, facts: VcpuFacts) -> bool:
     return bool(answer)
 
 
+PATIENCE_S = 2.0
+"""How long a reader's policy may take over all 32 inputs, in seconds."""
+
+
+def answers(policy: Policy) -> list[bool]:
+    """Return the answers of `policy` to all 32 inputs, in the order of `every_input`.
+
+    Raises ValueError as `ask` does, and if a reader's own has not answered all of them within `PATIENCE_S`: one that
+    loops for ever or sleeps freezes nobody.
+    """
+    if isinstance(policy, Table) or any(policy is known for known in POLICIES.values()):
+        return [ask(policy, facts) for facts in every_input()]
+    return _Asking(policy).answers()
+
+
 def table_bits(policy: Policy) -> int:
     """Return the answers of `policy` to all 32 inputs: bit `index(facts)` is the answer for `facts`.
 
-    Raises ValueError as `ask` does.
+    Raises ValueError as `answers` does.
 
     >>> table_bits(before)
     0
     """
-    return sum(1 << i for i, facts in enumerate(every_input()) if ask(policy, facts))
+    return sum(1 << i for i, answer in enumerate(answers(policy)) if answer)
 
 
 @dataclass(frozen=True)
@@ -200,14 +216,15 @@ def truth_table(policy: Policy) -> pd.DataFrame:
     """Return all 32 inputs and what follows from them, one row per input, as booleans.
 
     Columns, in the kernel's words: the five facts, ``can_post_timer_interrupt`` and, for a host that has the preemption
-    timer, ``can_use_hv_timer``. Raises ValueError as `ask` does.
+    timer, ``can_use_hv_timer``. Raises ValueError as `answers` does.
 
     >>> int(truth_table(rev3)["can_post_timer_interrupt"].sum())
     6
     """
     import pandas as pd
 
-    rows = [(*facts, can_post := ask(policy, facts), can_use_hv_timer(facts, can_post)) for facts in every_input()]
+    asked = zip(every_input(), answers(policy), strict=True)
+    rows = [(*facts, can_post, can_use_hv_timer(facts, can_post)) for facts, can_post in asked]
     return pd.DataFrame(rows, columns=[*VcpuFacts._fields, "can_post_timer_interrupt", "can_use_hv_timer"])
 
 
@@ -215,7 +232,7 @@ def differences(policy_a: Policy, policy_b: Policy) -> pd.DataFrame:
     """Return the inputs on which two policies differ, one row per input, as booleans.
 
     Columns: the five facts, ``can_post_timer_interrupt_a``, ``..._b``, ``can_use_hv_timer_a``, ``..._b``. Raises
-    ValueError as `ask` does.
+    ValueError as `answers` does.
 
     >>> int(differences(rev1, rev3)["mwait_in_guest"].sum())
     0
@@ -224,3 +241,50 @@ def differences(policy_a: Policy, policy_b: Policy) -> pd.DataFrame:
     both = a.merge(b, on=list(VcpuFacts._fields), suffixes=("_a", "_b"))
     differ = both["can_post_timer_interrupt_a"] != both["can_post_timer_interrupt_b"]
     return both[differ].reset_index(drop=True)
+
+
+# --- patience with a reader's own -----------------------------------------------------------------------------------
+
+
+class _Asking(threading.Thread):
+    """Asks a policy all 32 inputs in a thread of its own, which alone can be left behind on every platform."""
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(name="kvmlab asks a policy", daemon=True)
+        self.policy = policy
+        self.given: list[bool] = []
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        """Ask; what is raised is kept for `answers`."""
+        try:
+            for facts in every_input():
+                self.given.append(ask(self.policy, facts))
+        except BaseException as error:  # SystemExit too: it would end this thread in silence
+            self.error = error
+
+    def answers(self) -> list[bool]:
+        """Return all answers. ValueError if they do not come, or as `ask` raises it."""
+        try:
+            self.start()
+        except RuntimeError:  # there are no threads (Pyodide): nothing can limit it
+            self.run()
+        else:
+            self.join(PATIENCE_S)
+        facts = next(itertools.islice(every_input(), len(self.given), None), None)
+        if self.is_alive() and facts is not None:
+            self.stop()
+            name = getattr(self.policy, "__name__", repr(self.policy))
+            raise ValueError(
+                f"policy {name} has not answered on {facts}; it must answer True or False at once: all 32 inputs "
+                f"together may take {PATIENCE_S:g} s"
+            )
+        if self.error is not None:
+            raise self.error
+        return self.given
+
+    def stop(self) -> None:
+        """Raise SystemExit in this thread: it ends a loop at its next step, and a sleep when that is over."""
+        import ctypes
+
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.ident or 0), ctypes.py_object(SystemExit))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ def chromium() -> str:
         own = playwright.chromium.executable_path
     if Path(own).exists():
         return own
-    message = "no Chromium: install chromium or Google Chrome, or run `playwright install chromium`"
+    message = f"no Chromium: install it or Google Chrome, or run `{sys.executable} -m playwright install chromium`"
     if os.environ.get("KVMLAB_REQUIRE_BROWSER") == "1":
         pytest.fail(message)
     pytest.skip(message)

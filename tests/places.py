@@ -6,3 +6,4 @@ ROOT = Path(__file__).parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 RECORDED = ROOT / "data" / "recorded"
 README = ROOT / "README.md"
+DOCS = ROOT / "docs"

@@ -40,6 +40,7 @@ COSTS = [Costs.default(), Costs.zero(), constant_costs(), constant_costs(1), con
 """As published, none, means, 1 ns and 100 us per step."""
 
 
+@functools.cache
 def all_kernels() -> list[kl.Kernel]:
     """Return the seven kernels, and each policy in each kernel's machinery."""
     mixed = [
@@ -55,92 +56,118 @@ def subsets(cpus: Iterable[int], **sizes: int) -> st.SearchStrategy[tuple[int, .
     return st.lists(st.sampled_from(list(cpus)), unique=True, **sizes).map(tuple)
 
 
+# Strategies are made once, not where they are drawn: what hypothesis finds out about a new one outlasts a draw.
+host_options = st.fixed_dictionaries(
+    {
+        "nohz_full": st.booleans(),
+        "isolated_domains": st.booleans(),
+        "hz": st.sampled_from([100, 250, 1000, 10_000]),
+        "housekeeping": st.sampled_from(["idle", "ticking", "timers"]),
+        "housekeeping_timer_us": st.sampled_from([20, 100, 333.3]),
+        "housekeeping_work_us": st.sampled_from([0, 0, 1, 50]),
+        "vendor": st.sampled_from(["intel", "intel", "intel", "amd"]),
+        "apicv": st.sampled_from([True, True, False]),
+        "preemption_timer": st.sampled_from([True, True, False]),
+        "preemption_timer_shift": st.sampled_from([0, 5, 7, 31]),
+        "tsc_ghz": st.sampled_from([0.1, 1.0, 2.5, 3.3]),
+        "pi_inject_timer": st.sampled_from([None, True, True, False]),
+        "timer_migration": st.sampled_from([True, True, False]),
+        "lapic_timer_advance_ns": st.sampled_from([None, None, 0, 1000, 5000, 100_000]),
+        "min_timer_period_us": st.sampled_from([200, 0, 50]),
+        "halt_poll_us": st.sampled_from([200, 0, 10]),
+        "ple_window": st.sampled_from([4096, 128, 1 << 31]),
+    }
+)
+
+
+@functools.cache
+def isolated_of(pcpus: int) -> st.SearchStrategy[tuple[int, ...]]:
+    """Draw which of the pCPUs are isolated: not all."""
+    return subsets(range(pcpus), max_size=pcpus - 1)
+
+
+@functools.cache
+def loaded_of(pcpus: int) -> st.SearchStrategy[tuple[int, ...] | None]:
+    """Draw which of the pCPUs are loaded."""
+    return st.none() | subsets(range(pcpus))
+
+
 @st.composite
 def hosts(draw: st.DrawFn, least: int = 1, most: int = 8, **fixed: Any) -> kl.Host:
-    """Draw a host of `least` to `most` pCPUs; `fixed` fields are not drawn."""
+    """Draw a host of `least` to `most` pCPUs; `fixed` fields are as they are given."""
     count = draw(st.integers(least, most))
-    isolated = tuple(sorted(draw(subsets(range(count), max_size=count - 1))))
+    isolated = tuple(sorted(draw(isolated_of(count))))
     middle = draw(st.integers(1, count))
     domains = () if middle == count or draw(st.booleans()) else (tuple(range(middle)), tuple(range(middle, count)))
-    options: dict[str, Any] = {
-        "nohz_full": draw(st.booleans()),
-        "isolated_domains": draw(st.booleans()),
-        "domains": domains,
-        "hz": draw(st.sampled_from([100, 250, 1000, 10_000])),
-        "housekeeping": draw(st.sampled_from(["idle", "ticking", "timers"])),
-        "housekeeping_timer_us": draw(st.sampled_from([20, 100, 333.3])),
-        "housekeeping_work_us": draw(st.sampled_from([0, 0, 1, 50])),
-        "loaded": draw(st.none() | subsets(range(count))),
-        "vendor": draw(st.sampled_from(["intel", "intel", "intel", "amd"])),
-        "apicv": draw(st.sampled_from([True, True, False])),
-        "preemption_timer": draw(st.sampled_from([True, True, False])),
-        "preemption_timer_shift": draw(st.sampled_from([0, 5, 7, 31])),
-        "tsc_ghz": draw(st.sampled_from([0.1, 1.0, 2.5, 3.3])),
-        "pi_inject_timer": draw(st.sampled_from([None, True, True, False])),
-        "timer_migration": draw(st.sampled_from([True, True, False])),
-        "lapic_timer_advance_ns": draw(st.sampled_from([None, None, 0, 1000, 5000, 100_000])),
-        "min_timer_period_us": draw(st.sampled_from([200, 0, 50])),
-        "halt_poll_us": draw(st.sampled_from([200, 0, 10])),
-        "ple_window": draw(st.sampled_from([4096, 128, 1 << 31])),
-    }
+    options = {**draw(host_options), "domains": domains, "loaded": draw(loaded_of(count))}
     return kl.Host(pcpus=count, isolated=isolated, **(options | fixed))
 
 
 rates = st.sampled_from([0, 0, 100, 2000, 20_000])
+modes = st.sampled_from(["tsc_deadline", "tsc_deadline", "oneshot", "periodic"])
+ticks = st.sampled_from([0, 100, 250, 1000, 10_000])
+timers = st.sampled_from([None, 50, 130, 1000, 7000])
+rewrites = st.fixed_dictionaries(
+    {
+        "rearm": st.just("relative"),
+        "gap_us": st.sampled_from([0, 90, 2000]),
+        "rewrites": st.sampled_from([0, 1, 7]),
+        "rewrite_every_us": st.sampled_from([1, 40, 300]),
+        "slides": st.booleans(),
+        "rewrite_by_us": st.sampled_from([0, -20, 15.5, -5000]),
+        "busy_us": st.just(0),
+    }
+)
+workload_options = st.fixed_dictionaries(
+    {
+        "rearm": st.sampled_from(["absolute", "relative"]),
+        "busy_us": st.sampled_from([0, 20, 300]),
+        "timers": st.none() | st.integers(1, 200),
+        "idle_us": st.sampled_from([0, 0, 15, 500, 20_000]),
+        "waits_by": st.sampled_from(["hlt", "mwait", "pause", "spin"]),
+        "nohz_idle": st.booleans(),
+        "device_irq_hz": rates,
+        "other_exit_hz": rates,
+        "host_irq_hz": rates,
+    }
+)
 
 
 @st.composite
 def workloads(draw: st.DrawFn) -> kl.Workload:
     """Draw what a guest does."""
-    mode = draw(st.sampled_from(["tsc_deadline", "tsc_deadline", "oneshot", "periodic"]))
-    tick = draw(st.sampled_from([0, 100, 250, 1000, 10_000]))
-    timer = draw(st.sampled_from([None, 50, 130, 1000, 7000]))
+    mode, tick, timer = draw(modes), draw(ticks), draw(timers)
     if mode == "periodic" and tick and timer:
-        tick, timer = draw(st.sampled_from([(tick, None), (0, timer)]))
-    writes = {}
-    if timer and mode != "periodic" and draw(st.booleans()):
-        writes = {
-            "rearm": "relative",
-            "gap_us": draw(st.sampled_from([0, 90, 2000])),
-            "rewrites": draw(st.sampled_from([0, 1, 7])),
-            "rewrite_every_us": draw(st.sampled_from([1, 40, 300])),
-            "slides": draw(st.booleans()),
-            "rewrite_by_us": draw(st.sampled_from([0, -20, 15.5, -5000])),
-            "busy_us": 0,
-        }
-    options = {
-        "rearm": draw(st.sampled_from(["absolute", "relative"])),
-        "busy_us": draw(st.sampled_from([0, 20, 300])),
+        tick, timer = (tick, None) if draw(st.booleans()) else (0, timer)
+    writes = draw(rewrites) if timer and mode != "periodic" and draw(st.booleans()) else {}
+    return kl.Workload(tick_hz=tick, timer_us=timer, timer_mode=mode, **(draw(workload_options) | writes))
+
+
+guest_options = st.fixed_dictionaries(
+    {
+        "hlt_in_guest": st.booleans(),
+        "mwait_in_guest": st.booleans(),
+        "pause_in_guest": st.booleans(),
+        "preempt_us": st.sampled_from([5, 100, 1000]),
     }
-    return kl.Workload(
-        tick_hz=tick,
-        timer_us=timer,
-        timers=draw(st.none() | st.integers(1, 200)),
-        timer_mode=mode,
-        idle_us=draw(st.sampled_from([0, 0, 15, 500, 20_000])),
-        waits_by=draw(st.sampled_from(["hlt", "mwait", "pause", "spin"])),
-        nohz_idle=draw(st.booleans()),
-        device_irq_hz=draw(rates),
-        other_exit_hz=draw(rates),
-        host_irq_hz=draw(rates),
-        **(options | writes),
-    )
+)
+moves = st.fixed_dictionaries(
+    {
+        "moves_every_ms": st.sampled_from([None, None, 0.2, 3]),
+        "preempt_hz": st.sampled_from([0, 0, 100, 3000]),
+    }
+)
 
 
 @st.composite
 def guests(draw: st.DrawFn, vcpus: int = 1, pcpus: tuple[int, ...] | None = None, moving: bool = True) -> kl.Guest:
     """Draw a guest; `moving`: it may move and be preempted."""
-    return kl.Guest(
-        vcpus=vcpus,
-        pcpus=pcpus,
-        workload=draw(workloads()),
-        hlt_in_guest=draw(st.booleans()),
-        mwait_in_guest=draw(st.booleans()),
-        pause_in_guest=draw(st.booleans()),
-        moves_every_ms=draw(st.sampled_from([None, None, 0.2, 3])) if moving else None,
-        preempt_hz=draw(st.sampled_from([0, 0, 100, 3000])) if moving else 0,
-        preempt_us=draw(st.sampled_from([5, 100, 1000])),
-    )
+    options = draw(guest_options) | (draw(moves) if moving else {})
+    return kl.Guest(vcpus=vcpus, pcpus=pcpus, workload=draw(workloads()), **options)
+
+
+durations = st.sampled_from([0.001, 0.005, 0.02])
+one_in_three = st.sampled_from([False, False, True])
 
 
 @st.composite
@@ -160,13 +187,14 @@ def scenarios(
         spare = draw(st.integers(0, len(free) - vcpus))
         pool, free = tuple(free[: vcpus + spare]), free[vcpus + spare :]
         made.append(draw(guests(vcpus=vcpus, pcpus=pool, moving=moving)))
-    if draw(st.sampled_from([False, False, True])):
+    if draw(one_in_three):
         made = [replace(guest, pcpus=None) for guest in made]
+    choice = kernels or all_kernels()
     return kl.Scenario(
         on,
         tuple(made),
-        kernel=draw(st.sampled_from(kernels or all_kernels())),
-        duration_s=draw(st.sampled_from([0.001, 0.005, 0.02])),
+        kernel=choice[draw(st.integers(0, len(choice) - 1))],
+        duration_s=draw(durations),
         seed=draw(st.integers(0, 2**32 - 1)),
         costs=costs[draw(st.integers(0, len(costs) - 1))],
         trace_steps=20_000,

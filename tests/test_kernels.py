@@ -231,3 +231,10 @@ def test_what_hrtimer_c_does_by_release(release, keeps_first_local, deferred_rea
 def test_a_field_of_another_kind_is_refused(field, value, must):
     with pytest.raises(ValueError, match=rf"^Kernel\.{field}: {value!r} is not allowed; it must be {must}"):
         dataclasses.replace(kl.KERNELS["v5.18"], **{field: value})
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("6.1.176", 176), ("6.1.1", 1), ("6.1.176-amd64", 176), ("v6.1", 0), ("v5.15+rev2", 0)]
+)
+def test_a_stable_release_has_a_third_number(text, number):
+    assert kernels.stable_number(text) == number

@@ -2,6 +2,8 @@
 
 import itertools
 import re
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -146,6 +148,62 @@ def test_a_policy_that_fails_on_one_input_only_is_caught_and_the_input_named():
     with pytest.raises(ValueError, match="answered None") as caught:
         policy.table_bits(almost)
     assert all(f"{word}=True" in str(caught.value) for word in WORDS)
+
+
+def loops(facts):
+    while True:
+        pass
+
+
+def sleeps(facts):
+    time.sleep(3600)
+
+
+def dawdles(facts):
+    time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize("bad", [loops, sleeps, dawdles])
+@pytest.mark.parametrize("use", [policy.truth_table, policy.table_bits, lambda p: policy.differences(policy.rev1, p)])
+def test_a_policy_that_does_not_answer_in_time_is_refused(monkeypatch, bad, use):
+    monkeypatch.setattr(policy, "PATIENCE_S", 0.2)
+    started = time.monotonic()
+    with pytest.raises(ValueError, match=rf"policy {bad.__name__} has not answered on VcpuFacts\(") as caught:
+        use(bad)
+    assert time.monotonic() - started < 5
+    assert str(caught.value).endswith("all 32 inputs together may take 0.2 s")
+
+
+def test_a_loop_that_was_given_up_ends(monkeypatch):
+    monkeypatch.setattr(policy, "PATIENCE_S", 0.1)
+    threads = []
+
+    def endless(facts):
+        threads.append(threading.current_thread())
+        while True:
+            pass
+
+    with pytest.raises(ValueError, match="has not answered"):
+        policy.table_bits(endless)
+    threads[0].join(10)
+    assert not threads[0].is_alive()
+
+
+def test_what_a_policy_raises_beside_errors_is_raised():
+    def leaves(facts):
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        policy.table_bits(leaves)
+
+
+def test_without_threads_a_policy_is_asked_all_the_same(monkeypatch):
+    def none_left(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    assert policy.table_bits(lambda facts: facts.hlt_in_guest) == policy.table_bits(policy.Table(0xFFFF0000))
 
 
 def test_numpys_booleans_are_answers():

@@ -1,6 +1,6 @@
 """Editions of the lessons, made from the notebooks themselves.
 
-`student`: the same notebooks without the cells tagged `solution`. `html`: pages that need neither a kernel nor a
+`student`: the same notebooks without solutions and outputs. `html`: pages that need neither a kernel nor a
 network, with panels that move and solutions folded, and an index of them. `site`: the same pages and the reference of
 the functions, as a web server may hand them out.
 """
@@ -11,16 +11,17 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from kvmlab.cli.lessons import student_text
+from kvmlab.cli.lessons import readers_text
 from tools.pages import write
 from tools.pages.catalogue import NOTEBOOKS, ROOT, catalogue
 
 
 def student(lesson: Path, folder: Path) -> Path:
-    """Write a lesson without its solutions; its outputs are those of a reader who has not answered yet."""
+    """Write a lesson without its solutions, and without outputs."""
     written = folder / lesson.relative_to(NOTEBOOKS)
     written.parent.mkdir(parents=True, exist_ok=True)
-    written.write_text(student_text(lesson.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
+    text = readers_text(lesson.read_text(encoding="utf-8"), student=True)
+    written.write_text(text, encoding="utf-8", newline="\n")
     return written
 
 

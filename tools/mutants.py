@@ -3,7 +3,8 @@
     python -m tools.mutants model --count 300 --least 92
     python -m tools.mutants host --count 200 --least 85
 
-Every mutant is run in a copy of the project, so that the project itself is never touched. The sample is drawn by
+Every mutant is run in a copy of the project, so that the project itself is never touched. Tests that are named after
+the mutant's file are run first. The sample is drawn by
 `--seed`, the same each time. A mutant that does not even import, that the translator of rules refuses, or that makes
 the very same WebAssembly (it changes nothing) is no valid one; the next of the sample takes its place. A valid one is
 killed if a test fails or does not end in time. Survivors are listed; exits with 1 if fewer than `--least` percent were
@@ -40,21 +41,29 @@ SETTINGS = {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1
 """No stale bytecode where a file changes twice a second; and no plugins, which take longer to load than a test."""
 LEAST_S = 30
 """A mutant has three times as long as the tests take without it, and these seconds more: several run at once."""
+TEST_S = 60
+"""One test that takes as long has met a mutant that does not end: it fails, and the others are not waited for."""
 RULES = "kvmlab/model/"
 IN_PYTHON_TOO = ("names.py", "draws.py", "start.py", "records.py")
 """Files of rules that Python uses as well: the same WebAssembly does not say that nothing has changed."""
 
 
 class Room(NamedTuple):
-    """Some files, and the unit tests that touch them: those that notice most first."""
+    """Some files, and the unit tests that touch them."""
 
     files: tuple[str, ...]
     tests: tuple[str, ...]
 
-    def chosen(self) -> list[str]:
-        """Return the tests as paths from the project's folder, in order."""
+    def chosen(self, file: str = "") -> list[str]:
+        """Return the tests as paths from the project's folder, in order: those named after `file` first."""
         found = [path.relative_to(ROOT).as_posix() for pattern in self.tests for path in sorted(ROOT.glob(pattern))]
-        return list(dict.fromkeys(found))
+        path = Path(file)
+        return sorted(dict.fromkeys(found), key=lambda test: Path(test).stem not in named_after(path))
+
+
+def named_after(path: Path) -> set[str]:
+    """Return what the tests of a file, or of its folder, would be called."""
+    return {f"test_{path.stem.strip('_')}", f"test_{path.parent.name}"}
 
 
 ROOMS = {
@@ -117,7 +126,8 @@ class Copy:
 
     def test(self, tests: Iterable[str], seconds: float) -> int | None:
         """Run tests up to the first that fails; return pytest's exit code, or None if it had to be ended."""
-        return self.run("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests, seconds=seconds)
+        slow = ("-o", f"faulthandler_timeout={TEST_S}", "-o", "faulthandler_exit_on_timeout=true")
+        return self.run("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *slow, *tests, seconds=seconds)
 
     def module(self) -> bytes | None:
         """Translate the rules; return the module without its signature, or None if they are refused."""
@@ -180,7 +190,7 @@ def verdict_on(mutant: Mutant, room: Room, where: Copy, original: bytes | None, 
         same = made == original and mutant.file.startswith(RULES) and not mutant.file.endswith(IN_PYTHON_TOO)
         if made is None or same:
             return "invalid"
-    code = where.test(room.chosen(), seconds)
+    code = where.test(room.chosen(mutant.file), seconds)
     return {None: "late", 0: "survived"}.get(code, "killed")
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-LESSONS = Path(__file__).parent.parent / "notebooks"
+from kvmlab import data
+
 FRONT_END = re.compile(r'<script type="module">.*</script>', re.S)
 KEY = re.compile(r",&quot;key&quot;:&quot;[0-9a-f]{32}&quot;")
 """What an output has of a panel besides its place: the front end, which is the same for all, and who its Python is."""
@@ -32,6 +33,6 @@ def store(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    for lesson in [Path(name) for name in sys.argv[1:]] or sorted(LESSONS.glob("*.ipynb")):
+    for lesson in [Path(name) for name in sys.argv[1:]] or data.lessons():
         store(lesson)
         print(f"stored {lesson.name}")

@@ -52,7 +52,8 @@ what --fact takes:
 {fact_lines(kl.explain)}
 
 what --host-facts reads, of this host or of a colleague's:
-  (grep . /sys/module/kvm*/parameters/*; cat /proc/cmdline) > host.txt
+  (grep . /sys/module/kvm*/parameters/*; cat /proc/cmdline; sysctl kernel.timer_migration
+   tr '\\0' ' ' </proc/QEMU_PID/cmdline) > host.txt
 """
 WHAT_IF_HELP = f"""\
 Fits workload and costs to a trace or table, reproduces it, and estimates what each revision of the policy would do
@@ -104,11 +105,12 @@ examples:
 """
 LESSONS_HELP = """\
 Writes the lessons, which are Jupyter notebooks, into a folder of your own, and says how to open them. Nothing is
-overwritten: if one of the files is there already, nothing is written.
+overwritten: if one of the files is there already, nothing is written, or, with --keep, only the others are.
 
 examples:
   kvmlab lessons my-lessons
   kvmlab lessons class --student
+  kvmlab lessons my-lessons --keep
 """
 CODES = """\
 exit codes: 0 done; 1 it could not be done here (for instance no /dev/kvm); 2 wrong usage or bad input; 130 interrupted
@@ -160,6 +162,7 @@ def parser() -> argparse.ArgumentParser:
     writes = command(subcommands, commands.lessons, "lessons", "write the lessons into a folder", LESSONS_HELP)
     writes.add_argument("folder", metavar="DIR", help="the folder to write to; made if need be")
     writes.add_argument("--student", action="store_true", help="leave the solutions out")
+    writes.add_argument("--keep", action="store_true", help="keep the files that are there, and write the others")
     return top
 
 

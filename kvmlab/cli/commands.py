@@ -156,7 +156,7 @@ def lessons(args: argparse.Namespace) -> int:
     """Write the lessons into a folder, and say how to open them."""
     into = Path(args.folder)
     try:
-        written = write_lessons(into, student=args.student)
+        written = write_lessons(into, student=args.student, keep=args.keep)
     except OSError as error:
         raise CannotError(f"{into}: cannot be written: {error.strerror}" if error.strerror else str(error)) from None
     edition = " without their solutions" if args.student else ""

@@ -52,7 +52,22 @@ def new_module() -> bytes:
 
 @functools.cache
 def module() -> bytes | None:
-    """Return the module to run, made again if need be; None if runs are in plain Python, which is said once."""
+    """Return the module of the rules as they stand, made again if need be; None if there is none, which is said once.
+
+    A browser runs it where this Python cannot: wasmtime is neither needed nor loaded.
+    """
+    found = stored_module()
+    if found is None and importlib.util.find_spec("llvmlite") is None:
+        return no_module("there is no module of these rules, and no llvmlite to make one")
+    try:
+        return found or new_module()
+    except Exception as error:  # whatever is refused or goes wrong there: plain Python has the same result
+        return no_module(f"the rules could not be compiled ({type(error).__name__}: {error})")
+
+
+@functools.cache
+def runnable() -> bytes | None:
+    """Return the module that runs here; None if runs are in plain Python, which is said unless it was asked for."""
     wanted = os.environ.get("KVMLAB_ENGINE", "")
     if wanted not in ("", "python"):
         raise checks.refusal("KVMLAB_ENGINE", wanted, "python, or not set")
@@ -60,24 +75,22 @@ def module() -> bytes | None:
         return None
     if importlib.util.find_spec("wasmtime") is None:
         return no_module("wasmtime is not installed")
-    found = stored_module()
-    if found is None and importlib.util.find_spec("llvmlite") is None:
-        return no_module("there is no module of these rules, and no llvmlite to make one")
+    found = module()
     try:
         from kvmlab.engine.wasm import usable  # fails where wasmtime has no machine code for the platform
 
-        return usable(found or new_module())
-    except Exception as error:  # whatever lies on the disk or goes wrong there: plain Python has the same result
-        return no_module(f"the rules could not be compiled ({type(error).__name__}: {error})")
+        return found and usable(found)
+    except Exception as error:  # whatever goes wrong there: plain Python has the same result
+        return no_module(f"wasmtime does not take the rules ({type(error).__name__}: {error})")
 
 
 def machine(scenario: Scenario, *, plain: bool | None = None) -> PlainMachine | WasmMachine:
     """Return the machine that a scenario describes, at time 0; `advance` or `run` run it, `tables` shows it.
 
-    `plain`: use plain Python even where there is WebAssembly (None: as `module` says).
+    `plain`: use plain Python even where there is WebAssembly (None: as `runnable` says).
     """
     given = setup.given(scenario)
-    chosen = None if plain else module()
+    chosen = None if plain else runnable()
     if chosen is None:
         return PlainMachine(given)
     from kvmlab.engine.wasm import WasmMachine

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,8 @@ def as_array(table: Table, objects: Any) -> np.ndarray:
     if table.record is None:
         return np.array(objects, table.dtype)
     records = [objects] if table.single else objects
-    names = [field.name for field in fields(table.record)]
-    return np.array([tuple(getattr(each, name) for name in names) for each in records], table.dtype)
+    values = attrgetter(*(field.name for field in fields(table.record)))
+    return np.array([values(each) for each in records], table.dtype)
 
 
 class PlainMachine:
@@ -37,7 +38,9 @@ class PlainMachine:
 
     def __init__(self, given: Mapping[str, np.ndarray]) -> None:
         self.constant = {name: given[name] for name in CONSTANT}
-        objects: dict[str, Any] = {name: as_objects(TABLES[name], array) for name, array in given.items()}
+        objects: dict[str, Any] = {
+            name: array.data if name in CONSTANT else as_objects(TABLES[name], array) for name, array in given.items()
+        }  # a view of what no rule changes: it gives Python's ints as a list would, and costs nothing to make
         objects |= {name: [] for name in PLANNED}
         self.state = Machine(**objects)
         plan(self.state)

@@ -159,7 +159,7 @@ def longest_gaps(
 
     Example: `kl.longest_gaps("trace.txt", 3)[["gap_us", "reason", "meanwhile"]]`
     """
-    finder = GapFinder(checks.whole("count", count, 1, 100_000), halts)
+    finder = GapFinder(checks.whole("count", count, 1, 100_000), checks.flag("halts", halts))
     with events_of(recording) as events:
         for event in events:
             finder.take(event)

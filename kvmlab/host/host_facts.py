@@ -1,9 +1,11 @@
-"""What a host is set to, read from text: the parameters of its kvm modules, and its kernel's command line.
+"""What a host is set to, read from text: parameters of its kvm modules, its kernel's and QEMU's command line, a sysctl.
 
 The text may be a colleague's, pasted. It is what these print, one after the other, with a prompt between them or not:
 
     grep . /sys/module/kvm*/parameters/*
     cat /proc/cmdline
+    sysctl kernel.timer_migration
+    tr '\\0' ' ' </proc/QEMU_PID/cmdline
 """
 
 from __future__ import annotations
@@ -20,11 +22,18 @@ MOST_CPUS = 1 << 16
 """CPU numbers in a list are below this; Linux has at most 8192 CPUs (NR_CPUS)."""
 ON = {"Y": True, "y": True, "1": True, "N": False, "n": False, "0": False}
 """How the kernel prints a bool (Y, N), and one that is kept as an int."""
+QEMU_ON = dict.fromkeys(("on", "yes", "true", "y"), True) | dict.fromkeys(("off", "no", "false", "n"), False)
+"""How QEMU takes a switch."""
 LOOK = "lines such as /sys/module/kvm/parameters/pi_inject_timer:1, or a kernel's command line"
 _PARAMETER = re.compile(
     r"(?:\S*/)?(?P<module>kvm(?:_intel|_amd)?)/parameters/(?P<name>\w+)\s*[:=\s]\s*(?P<value>\S*)\s*"
 )
 _OPTION = re.compile(r"(?P<module>kvm(?:[_-]intel|[_-]amd)?)\.(?P<name>\w+)(?:=(?P<value>\S*))?")
+_TIMER_MIGRATION = re.compile(r"\S*kernel[./]timer_migration\s*[:=\s]\s*(?P<value>\S*)")
+_QEMU = re.compile(r"(?:^|[\s/])qemu[\w.-]*\s")
+_QEMU_OPTION = re.compile(r"\s--?(?:accel|cpu|enable-kvm|machine|M|m|overcommit|smp)\s")
+_CPU_PM = re.compile(r"\s--?overcommit\s+(?:[^\s,]+,)*cpu-pm(?:=([^\s,]*))?(?=[\s,]|$)")
+_RELEASE = re.compile(r"\bvmlinu[xz]-(\d+)\.(\d+)")
 _CMDLINE = re.compile(r"(?:^|\s)(?:BOOT_IMAGE=|root=|ro\b|rw\b|nohz_full=|isolcpus=|console=|quiet\b)")
 _RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 
@@ -49,6 +58,12 @@ class HostFacts:
     """kvm.min_timer_period_us."""
     ple_window: int | None = None
     """kvm_intel.ple_window, in cycles."""
+    timer_migration: bool | None = None
+    """sysctl kernel.timer_migration: timers may leave the CPU that arms them."""
+    cpu_pm: bool | None = None
+    """QEMU's -overcommit cpu-pm: HLT does not exit, nor MWAIT where the host has it. False: not asked for."""
+    release: tuple[int, int] | None = None
+    """The kernel's release, such as (6, 1), by the name of the image that the command line has."""
     sentences: tuple[str, ...] = field(default=())
     """What was read, and what it means, in sentences."""
 
@@ -57,24 +72,29 @@ class HostFacts:
         flags = {"pi_inject_timer": self.pi_inject_timer, "hv_timer": self.hv_timer}
         if self.apicv is False:
             flags["apicv_active"] = False
+        if self.cpu_pm is not None:
+            flags["hlt_in_guest"] = self.cpu_pm
+            # A host without MWAIT gives it to no guest.
+            flags["mwait_in_guest"] = False if not self.cpu_pm else None
         return {name: value for name, value in flags.items() if value is not None}
 
     def settings(self) -> dict[str, float]:
         """Return what a scenario's `Host` is to be set to, by the names of its fields."""
-        names = ("halt_poll_us", "min_timer_period_us", "ple_window")
+        names = ("halt_poll_us", "min_timer_period_us", "ple_window", "timer_migration")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
 def read_host_facts(text_or_path: str | os.PathLike[str]) -> HostFacts:
-    """Read what a host is set to, from text of /sys/module/kvm*/parameters and of /proc/cmdline.
+    """Read what a host is set to, from text of /sys/module/kvm*/parameters, of /proc/cmdline, of a sysctl and of QEMU.
 
     - `text_or_path`: the text, or the path of a file that holds it. Lines of other kinds are passed over.
 
     The parameters are those of arch/x86/kvm/x86.c, vmx/vmx.c and svm/avic.c; that nohz_full= alone takes a CPU out of
-    the housekeeping of timers is in kernel/sched/isolation.c (v5.3 to v7.1).
+    the housekeeping of timers is in kernel/sched/isolation.c (v5.3 to v7.1). QEMU's command line is that of the VM that
+    was recorded.
 
-    Returns `HostFacts`. Raises ValueError for a text that has neither, and for a value that such a parameter cannot
-    have, with its name and what is allowed. Raises FileNotFoundError for a Path that does not exist.
+    Returns `HostFacts`. Raises ValueError for a text that has none of them, and for a value that such a parameter
+    cannot have, with its name and what is allowed. Raises FileNotFoundError for a Path that does not exist.
 
     >>> import kvmlab as kl
     >>> kl.read_host_facts("/sys/module/kvm/parameters/pi_inject_timer:1").pi_inject_timer
@@ -82,17 +102,35 @@ def read_host_facts(text_or_path: str | os.PathLike[str]) -> HostFacts:
     """
     parameters: dict[str, str] = {}
     command_line: str | None = None
+    migration: str | None = None
+    machines: list[bool | None] = []
     with closing(open_source(text_or_path)) as source:
         for _, line in source.lines():
             if found := _PARAMETER.fullmatch(line.strip()):
                 parameters[f"{found['module']}.{found['name']}"] = found["value"]
+            elif found := _TIMER_MIGRATION.fullmatch(line.strip()):
+                migration = found["value"]
+            elif _QEMU.search(line) and _QEMU_OPTION.search(line):
+                # Before the kernel's: a guest's kernel may have its command line from QEMU.
+                machines.append(cpu_pm_of(line))
             elif _CMDLINE.search(line):
                 command_line = line.strip()
         name = "the host facts" if source.name.startswith("the text") else os.path.basename(source.name)
-    if not parameters and command_line is None:
+    if not parameters and command_line is None and migration is None and not machines:
         raise ValueError(f"{name}: found nothing of what a host is set to; expected {LOOK}")
     # A parameter as it is now goes before what was said at boot.
-    return facts_of({**boot_options(command_line or ""), **parameters}, command_line, name)
+    options = {**boot_options(command_line or ""), **parameters}
+    if migration is not None:
+        options["kernel.timer_migration"] = migration
+    # Of several VMs nobody says which one was recorded.
+    cpu_pm = machines[0] if machines and len(set(machines)) == 1 else None
+    return facts_of(options, command_line, name, cpu_pm)
+
+
+def cpu_pm_of(qemu: str) -> bool | None:
+    """Return whether a command line of QEMU lets HLT and MWAIT stay in the guest; None for a value that it refuses."""
+    *_, said = ["off", *_CPU_PM.findall(qemu)]
+    return QEMU_ON.get(said or "on")
 
 
 def boot_options(command_line: str) -> dict[str, str]:
@@ -101,7 +139,7 @@ def boot_options(command_line: str) -> dict[str, str]:
     return {f"{each['module'].replace('-', '_')}.{each['name']}": each["value"] or "1" for each in options if each}
 
 
-def facts_of(parameters: dict[str, str], command_line: str | None, name: str) -> HostFacts:
+def facts_of(parameters: dict[str, str], command_line: str | None, name: str, cpu_pm: bool | None = None) -> HostFacts:
     """Return what parameters (module.name -> value) and a command line say; None: there is no command line."""
     amd = any(each.startswith("kvm_amd.") for each in parameters)
     poll = number("kvm.halt_poll_ns", parameters)
@@ -111,6 +149,18 @@ def facts_of(parameters: dict[str, str], command_line: str | None, name: str) ->
     said = [f"{name} says {each}={parameters[each]}." for each in shown if each in parameters]
     hv_timer = switch("kvm_intel.preemption_timer", parameters)
     apicv = switch("kvm_intel.enable_apicv", parameters)
+    migration = switch("kernel.timer_migration", parameters)
+    if migration is not None:
+        stay = "" if migration else ": no timer leaves the CPU that arms it"
+        said.append(f"{name} says kernel.timer_migration={parameters['kernel.timer_migration']}{stay}.")
+    if cpu_pm is not None:
+        way = (
+            "with cpu-pm=on, so HLT does not exit, nor does MWAIT where the host has it"
+            if cpu_pm
+            else ("without cpu-pm=on, so HLT and MWAIT exit")
+        )
+        said.append(f"{name}: QEMU was started {way}.")
+    release = _RELEASE.search(command_line or "")
     return HostFacts(
         name=name,
         pi_inject_timer=switch("kvm.pi_inject_timer", parameters),
@@ -120,6 +170,9 @@ def facts_of(parameters: dict[str, str], command_line: str | None, name: str) ->
         halt_poll_us=None if poll is None else poll / 1000,
         min_timer_period_us=number("kvm.min_timer_period_us", parameters),
         ple_window=None if window is None else int(window),
+        timer_migration=migration,
+        cpu_pm=cpu_pm,
+        release=(int(release[1]), int(release[2])) if release else None,
         sentences=(*said, *([f"{name}: {sentence}"] if sentence else [])),
     )
 

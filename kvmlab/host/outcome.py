@@ -11,6 +11,9 @@ from kvmlab.host.names import TSC_DEADLINE
 from kvmlab.host.timers import Timer
 from kvmlab.results.story import NOT_VISIBLE
 
+LONGEST_NS = 1 << 62
+"""No recording is as long, 146 years: whatever is said to be later than that is not."""
+
 
 class Outcome(NamedTuple):
     """What timers are counted by; columns of `Explanation.outcomes`."""
@@ -78,8 +81,8 @@ def latency_ns(timer: Timer, tsc_ghz: float | None) -> int | None:
     if reached is None:
         return None
     if timer.delta is not None and timer.wait_ns is not None and tsc_ghz:
-        deadline = timer.wait_ns - round(timer.delta / tsc_ghz)
-        return max(0, max(reached, timer.wait_ns) - deadline)
+        late_ns = round(timer.delta / tsc_ghz)
+        return max(0, max(reached, timer.wait_ns) - timer.wait_ns + late_ns) if abs(late_ns) < LONGEST_NS else None
     exact = timer.backend == "hrtimer" and timer.msr is not None and timer.msr != TSC_DEADLINE
     if exact and timer.late_ns is not None and timer.fired_ns is not None:
         return max(0, timer.late_ns + reached - timer.fired_ns)

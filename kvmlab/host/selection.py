@@ -73,13 +73,13 @@ def checked_ns(name: str, seconds: float | None, default: int) -> int:
 
 def present(name: str, wanted: int | Iterable[int], column: pd.Series) -> set[int]:
     """Return the numbers that were asked for; raise ValueError for one that the recording does not have."""
-    numbers = {wanted} if isinstance(wanted, int) else set(wanted)
+    numbers = list(wanted) if isinstance(wanted, Iterable) else [wanted]
     there = sorted(int(number) for number in column.dropna().unique())
     for number in numbers:
-        if isinstance(number, bool) or number not in there:
+        if checks.finite(number) not in there or checks.is_bool(number):
             listed = ", ".join(map(str, there[:20])) + (", ..." if len(there) > 20 else "")
             raise ValueError(f"{name}={number!r} is not in the recording; there are: {listed or 'none'}")
-    return numbers
+    return {int(number) for number in numbers}
 
 
 def callbacks_of(trace: pd.DataFrame, threads: set[int]) -> pd.Series:

@@ -1,7 +1,7 @@
 """The last exercise of the course: a policy of the reader's own against the others, on given and on drawn hosts.
 
 What is compared is guest time lost to exits. A policy's *regret* on a guest is how much more that guest lost than under
-the best policy of the table, in us per vCPU and second: 0 is best.
+the best policy of the table, in us per vCPU per second: 0 is best.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ GIVEN: Mapping[str, Callable[[], Scenario]] = {
     "no nohz_full, parameter forced": lambda: three_guests(
         MACHINERY, **{"host.nohz_full": False, "host.pi_inject_timer": True}
     ),
-    "HLT left to a guest on housekeeping CPUs": lambda: halts_on_housekeeping(),
-    "MWAIT left to the guest, posting off": lambda: three_guests(
+    "ordinary guest's HLT does not exit": lambda: halts_on_housekeeping(),
+    "MWAIT does not exit, posting off": lambda: three_guests(
         MACHINERY, **{"guest.mwait_in_guest": True, "host.pi_inject_timer": False}
     ),
     "AMD": lambda: three_guests(MACHINERY, **{"host.vendor": "amd"}),
@@ -44,7 +44,7 @@ GIVEN: Mapping[str, Callable[[], Scenario]] = {
 
 
 def halts_on_housekeeping() -> Scenario:
-    """Return the running example, with HLT also left to the ordinary guest (QEMU's cpu-pm=on without MWAIT)."""
+    """Return the running example; the ordinary guest's HLT does not exit either (QEMU's cpu-pm=on without MWAIT)."""
     running = three_guests(MACHINERY)
     *others, ordinary = running.guests
     return running.replace(guests=(*others, replace(ordinary, hlt_in_guest=True)))
@@ -113,6 +113,33 @@ def drawn_scenarios(seed: int, count: int = 6) -> dict[str, Scenario]:
     return {f"drawn {i}": drawn_scenario(draw) for i in range(1, 1 + checks.whole("count", count, 1, MOST_DRAWN))}
 
 
+def described(scenarios: Mapping[str, Scenario]) -> pd.DataFrame:
+    """Return what each guest is like, and the housekeeping CPUs beside it.
+
+    `scenarios`: by name. Index: scenario, guest. Columns: on (isolated or housekeeping pCPUs), does not exit, waits
+    by, tick Hz, housekeeping CPUs. ValueError if `scenarios` is no mapping.
+
+    >>> from kvmlab import capstone
+    >>> capstone.described({"ours": capstone.held_scenarios()["three guests"]}).loc["ours", "does not exit"].to_list()
+    ['HLT', 'nothing', 'nothing']
+    """
+    import pandas as pd
+
+    checks.instance("scenarios", scenarios, Mapping)
+    rows = {
+        (name, guest.name): {
+            "on": "isolated" if cpus[0] in scenario.host.isolated else "housekeeping",
+            "does not exit": "HLT, MWAIT" if guest.mwait_in_guest else "HLT" if guest.hlt_in_guest else "nothing",
+            "waits by": guest.workload.waits_by.upper() if guest.workload.idle_us > 0 else "never waits",
+            "tick Hz": int(guest.workload.tick_hz),
+            "housekeeping CPUs": scenario.host.housekeeping,
+        }
+        for name, scenario in scenarios.items()
+        for guest, cpus in zip(scenario.guests, scenario.placement, strict=True)
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["scenario", "guest"])
+
+
 def verdicts(policies: Iterable[str | Policy], scenarios: Mapping[str, Scenario]) -> pd.DataFrame:
     """Return, guest by guest, who fires its timers, what it loses, and the regret of each policy.
 
@@ -143,8 +170,8 @@ def leaderboard(
     """Return the policies in order of mean regret, least first.
 
     `policies`: names, or functions of VcpuFacts; all revisions unless given. `scenarios`: by name; `held_scenarios`
-    unless given. Index: policy. Columns: mean regret and worst regret (us of guest time per vCPU and second, over all
-    guests), hurt most (the guest with the worst regret and its scenario), deadline exits (mean, per vCPU and second),
+    unless given. Index: policy. Columns: mean regret and worst regret (us of guest time per vCPU per second, over all
+    guests), hurt most (the guest with the worst regret and its scenario), deadline exits (mean, per vCPU per second),
     p99 us (mean over guests). ValueError names what is not valid.
 
     >>> import kvmlab as kl

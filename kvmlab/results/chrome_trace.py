@@ -49,6 +49,8 @@ def write_chrome_trace(
     Raises ValueError for a missing column, times that are not ints, a row that ends before it starts, and a flow of
     more than two rows; with the row.
     """
+    if path is not None and not isinstance(path, str | os.PathLike):
+        raise checks.refusal("path", path, "a path: a text, or a pathlib.Path")
     if isinstance(timeline, Mapping):
         timeline = _side_by_side(timeline)
     spans = _spans(timeline)

@@ -45,7 +45,7 @@ def guest_row(run: Run, vcpus: slice) -> dict[str, float]:
 
 
 def by_guest(run: Run) -> pd.DataFrame:
-    """Return a run's figures guest by guest, per vCPU and second.
+    """Return a run's figures guest by guest, per vCPU per second.
 
     One row per guest (index `guest`). Columns: exits (of any reason), arm exits (MSR_WRITE; without APICv the EOIs are
     among them), deadline exits (expiries that took the vCPU out of the guest), HLT exits, posted (expiries posted to a

@@ -83,7 +83,7 @@ def difference(
     first, second = table[:replications], table[replications:].reset_index(drop=True)
     change = second - first
     result = intervals({str(name): change[name] for name in change.columns}, confidence)
-    return result.assign(sd_independent=(first.var() + second.var()) ** 0.5)
+    return result.assign(sd_independent=(first.var(skipna=False) + second.var(skipna=False)) ** 0.5)
 
 
 def seeds(scenario: Scenario, replications: int) -> list[int]:
@@ -99,4 +99,4 @@ def intervals(columns: Mapping[str, pd.Series], confidence: float) -> pd.DataFra
 
     rows = {name: stats.mean_interval(values.tolist(), confidence) for name, values in columns.items()}
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "low", "high"])
-    return table.assign(sd=[values.std() for values in columns.values()])
+    return table.assign(sd=[values.std(skipna=False) for values in columns.values()])

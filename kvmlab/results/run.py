@@ -338,8 +338,8 @@ def simulate(scenario: Scenario, *, plain: bool | None = None, progress: bool = 
     'MSR_WRITE'
     """
     checks.instance("scenario", scenario, Scenario)
-    machine = execute.machine(scenario, plain=plain)
-    with bar_of_time(scenario, progress) as reached:
+    machine = execute.machine(scenario, plain=None if plain is None else checks.flag("plain", plain))
+    with bar_of_time(scenario, checks.flag("progress", progress)) as reached:
         try:
             duration_ns = execute.run(machine, scenario.duration_ns, reached)
         except KeyboardInterrupt as stop:

@@ -42,11 +42,13 @@ def student_t(p: float, df: int) -> float:
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     """Return the mean of independent values with Student's interval; NaN bounds for fewer than two values.
 
+    A value that is not known (NaN) leaves the mean unknown.
+
     Raises ValueError if `confidence` is not from 0 to 0.999999.
     """
     confidence = checks.number("confidence", confidence, 0, 0.999999)
     mean = fmean(values)
-    if len(values) < 2:
+    if len(values) < 2 or not math.isfinite(mean):
         return Interval(mean, math.nan, math.nan)
     half = student_t((1 + confidence) / 2, len(values) - 1) * stdev(values) / math.sqrt(len(values))
     return Interval(mean, mean - half, mean + half)

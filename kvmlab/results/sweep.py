@@ -80,7 +80,7 @@ def sweep(
         checks.instance("executor", executor, Executor)
     file = None if path is None else checks.file_path("path", path)
     points = grid_points(scenario, grid)
-    results = run_all(points, header(scenario, points), executor, file, progress)
+    results = run_all(points, header(scenario, points), executor, file, checks.flag("progress", progress))
     return pd.DataFrame([{**point.fields, **result} for point, result in zip(points, results, strict=True)])
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -108,8 +108,8 @@ class Costs:
         return Costs(**dict.fromkeys(STEPS, constant(0.0)))
 
     def stacked(self) -> IntArray:
-        """Return the tables of all steps, in the order of `STEPS`: one row of `TABLE` entries each, in ns."""
-        return np.stack([getattr(self, name).table() for name in STEPS])
+        """Return the tables of all steps, in the order of `STEPS`: a row of `TABLE` entries each, in ns; read-only."""
+        return _stacked(self)
 
     def provenance(self) -> list[dict[str, Any]]:
         """Return each step with its numbers (ns), what they rest on (status; sd_status for the spread) and source.
@@ -132,6 +132,14 @@ class Costs:
 
 
 _YOURS = {"status": "yours", "sd_status": "yours", "source": "set by you", "note": ""}
+
+
+@lru_cache(maxsize=8)
+def _stacked(costs: Costs) -> IntArray:
+    """Make the tables of all steps. All runs with these costs share them, as long as they live: 1 MB."""
+    tables = np.stack([getattr(costs, name).table() for name in STEPS])
+    tables.flags.writeable = False
+    return tables
 
 
 @cache

@@ -8,12 +8,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 CONTROLS = ".controls :is(input, select)"
-STATE = """host => [
-    Number(host.dataset.serial),
-    host.kvmlab.alert.textContent,
-    host.kvmlab.say.textContent,
-    JSON.stringify(host.kvmlab.settings),
-]"""
+STATE = """async host => {
+    while (host.kvmlab.waiting) await new Promise(requestAnimationFrame);
+    const { alert, say, settings } = host.kvmlab;
+    return [Number(host.dataset.serial), alert.textContent, say.textContent, JSON.stringify(settings)];
+}"""
 PICTURE = "host => [...host.shadowRoot.querySelectorAll('.picture')].map(picture => picture.innerHTML).join('')"
 END = "c => c.tagName === 'SELECT' ? c.selectedIndex === c.length - 1 : Number(c.value) >= Number(c.max)"
 NAME = "c => c.ariaLabel || c.labels?.[0]?.textContent || c.textContent"
@@ -30,7 +29,7 @@ def panel_in(page: Page, number: int) -> Locator:
 
 
 def state(panel: Locator) -> list:
-    """Return the panel's number of drawings, its error, its sentence, and its settings as JSON."""
+    """Return the panel's number of drawings, its error, its sentence, and its settings as JSON, all moves drawn."""
     return panel.evaluate(STATE)
 
 

@@ -46,7 +46,8 @@ THEME = """async (name) => {
     await jupyterapp.commands.execute('apputils:change-theme', { theme: `JupyterLab ${name}` });
 }"""
 SERIOUS = ("serious", "critical")
-PRINT, SET, OTHER_POLICY, REVEAL = (1 + len(PANELS) + len(WITHOUT_CONTROLS) + i for i in range(4))
+STUCK_POLICY = "def stuck(v):\n    while True:\n        pass"
+PRINT, SET, OTHER_POLICY, REVEAL, STUCK = (1 + len(PANELS) + len(WITHOUT_CONTROLS) + i for i in range(5))
 """The cells after the panels."""
 
 
@@ -58,6 +59,7 @@ def make_gallery(lab):
     cells.append("stage.settings = {'kernel': 'v5.2', 'hlt_in_guest': True}")
     cells.append("def other(v):\n    return False\nlab.policy = other")
     cells.append("predict.reveal(4)")
+    cells.append(f"{STUCK_POLICY}\ntry:\n    lab.policy = stuck\nexcept ValueError as error:\n    print(error)")
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata={"kernelspec": KERNEL}
     )
@@ -147,6 +149,54 @@ def test_axe_finds_nothing_serious(gallery, panel):
         assert bad == [], theme
 
 
+@pytest.fixture
+def forced(gallery):
+    """The gallery in the reader's own colours."""
+    gallery.emulate_media(forced_colors="active")
+    yield gallery
+    gallery.emulate_media(forced_colors="none")
+
+
+def test_in_forced_colours_nothing_is_lost(forced):
+    colours = (
+        "(e) => { const s = getComputedStyle(e); return [s.fill, s.backgroundColor, s.borderLeftColor, s.color]; }"
+    )
+    for number, name in enumerate((*PANELS, *WITHOUT_CONTROLS), start=1):
+        panel_in(forced, number).screenshot(path=SCREENSHOTS / f"panel-{name}-forced.png")
+    decision = panel_in(forced, list(PANELS).index("decision") + 1)
+    chosen, other = (
+        decision.locator(which).first.evaluate(colours) for which in (".revision.chosen", ".revision:not(.chosen)")
+    )
+    assert chosen[2] != other[2], "the chosen revision is told by its border"
+    counts = panel_in(forced, list(PANELS).index("counts") + 1)
+    bars = {counts.locator(f".bar.{name}").first.evaluate(colours)[0] for name in ("before", "rev1", "rev2", "rev3")}
+    assert len(bars) == 4, "the colours of revisions stay"
+    text = counts.locator("text.title").first.evaluate(colours)[0]
+    assert text == counts.evaluate("host => getComputedStyle(host.kvmlab.say).color"), "text has the reader's colour"
+    stage = panel_in(forced, list(PANELS).index("stage") + 1)
+    _, behind, _, icon = stage.locator("button.play").evaluate(colours)
+    assert behind != icon
+    predict = panel_in(forced, len(PANELS) + list(WITHOUT_CONTROLS).index("predict") + 1)
+    bar, around = (predict.locator(which).first.evaluate(colours)[1] for which in (".fill", ".groove"))
+    assert bar != around, "the guess is a bar"
+
+
+def test_settings_are_said_once(gallery):
+    """The sentence is live when a control moves, what is under the picture when the reader steps: never both."""
+    for name in ("stage", "door", "porter"):
+        panel = panel_in(gallery, list(PANELS).index(name) + 1)
+        said = panel.locator(".say[role=status]")
+        assert said.count() == 1
+        step = panel.locator(".step")
+        move_by_mouse(panel)
+        assert step.get_attribute("aria-live") == "off", name
+        panel.get_by_label("one step back").click()
+        assert step.get_attribute("aria-live") == "polite", name
+        assert step.inner_text().strip()
+        label = panel.locator(".picture svg[role=img]").get_attribute("aria-label")
+        assert said.text_content().split(": ", 1)[-1].rstrip(".") in label, "the picture has a text"
+
+
 def test_python_knows_what_the_reader_has_set(gallery):
     panel = panel_in(gallery, 1)
     panel.evaluate("host => host.kvmlab.moved({ kernel: 'v6.18', mwait_in_guest: true })")
@@ -173,6 +223,17 @@ def test_a_policy_that_is_defined_again_takes_effect(gallery):
     gallery.evaluate(RUN_CELL, OTHER_POLICY)
     gallery.wait_for_function("host => host.kvmlab.say.textContent.includes('other')", arg=panel.element_handle())
     assert "my_policy" not in state(panel)[2]
+
+
+def test_a_policy_that_loops_for_ever_freezes_nothing(gallery):
+    panel = panel_in(gallery, list(PANELS).index("lab") + 1)
+    gallery.evaluate(RUN_CELL, STUCK)
+    gallery.wait_for_function(f"() => ({PRINTED})().some((text) => text.includes('policy stuck has not answered'))")
+    assert "stuck" not in state(panel)[2]
+    gallery.evaluate(RUN_CELL, PRINT)
+    before = state(panel)
+    panel.locator(".controls .switch input").first.click()
+    assert state(panel)[0] > before[0]
 
 
 def test_a_prediction_is_revealed_after_it_was_made(gallery):
@@ -223,6 +284,50 @@ def test_what_goes_wrong_is_shown_and_the_panel_recovers(gallery):
     assert panel.evaluate(PICTURE) == picture
     panel.evaluate("host => host.kvmlab.set({ vcpus: 4 }, false)")
     assert state(panel)[1] == ""
+
+
+def test_of_many_moves_in_a_frame_the_last_is_drawn(gallery, panel):
+    before, after, settings = panel.evaluate(
+        """async host => {
+            const { kvmlab: panel, dataset } = host;
+            const [name] = panel.names;
+            const { values } = panel.world.controls[name];
+            await new Promise(requestAnimationFrame);
+            await new Promise(requestAnimationFrame);
+            const before = Number(dataset.serial);
+            for (let i = 0; i < 20; i += 1) panel.moved({ [name]: values[(i + 1) % values.length] });
+            panel.moved({ [name]: values[0] });
+            await new Promise(requestAnimationFrame);
+            await new Promise(requestAnimationFrame);
+            return [before, Number(dataset.serial), panel.settings[name] === values[0]];
+        }"""
+    )
+    assert settings is True
+    assert after - before == 2, "the first at once, the last with the next frame"
+
+
+def test_drawing_does_not_ask_where_anything_stands(gallery, panel):
+    asked = panel.evaluate(
+        """host => {
+            const { kvmlab: panel } = host;
+            const [name] = panel.names;
+            const { values } = panel.world.controls[name];
+            let asked = [];
+            const undo = [];
+            for (const key of ["clientWidth", "clientHeight", "scrollWidth", "scrollLeft", "getBoundingClientRect"]) {
+                const usual = Object.getOwnPropertyDescriptor(Element.prototype, key);
+                const noting = { ...usual };
+                if (usual.get) noting.get = function () { asked.push(key); return usual.get.call(this); };
+                else noting.value = function () { asked.push(key); return usual.value.call(this); };
+                Object.defineProperty(Element.prototype, key, noting);
+                undo.push(() => Object.defineProperty(Element.prototype, key, usual));
+            }
+            for (const value of [...values, values[0]]) panel.set({ [name]: value }, false);
+            for (const each of undo) each();
+            return asked;
+        }"""
+    )
+    assert asked == []
 
 
 def test_memory_does_not_grow(gallery):

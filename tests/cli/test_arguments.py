@@ -7,7 +7,7 @@ import pytest
 import kvmlab as kl
 from kvmlab.cli import arguments as cli
 from kvmlab.cli.values import fact_lines, fact_names
-from tests.places import README
+from tests.places import DOCS
 
 
 @pytest.mark.parametrize("command", [None, "compare", "explain", "what-if", "diff", "live", "convert"])
@@ -75,8 +75,10 @@ def test_bad_input_is_a_sentence_and_code_2(run, arguments, sentence):
     assert "Traceback" not in err
 
 
-def test_the_readme_shows_what_is_printed(run):
-    shown = re.findall(r"```console\n\$ kvmlab (.*)\n((?:.*\n)*?)```", README.read_text(encoding="utf-8"))
+def test_the_documentation_shows_what_is_printed(run):
+    shown = re.findall(
+        r"```console\n\$ kvmlab (.*)\n((?:.*\n)*?)```", (DOCS / "COMMANDS.md").read_text(encoding="utf-8")
+    )
     assert shown
     for arguments, text in shown:
         code, out, _ = run(*arguments.split())

@@ -403,3 +403,31 @@ def test_a_report_is_not_a_trace() -> None:
 def test_a_hostile_line_takes_no_long_time(line: str) -> None:
     with pytest.raises(ValueError, match="line 1"):
         read_kvm_trace(line + "!\n")
+
+
+@pytest.mark.parametrize("limit", ["x", -1, 0, 1.5, float("nan"), True, None, [3], 10**400])
+def test_a_limit_is_a_number_of_events(limit):
+    with pytest.raises(ValueError, match=r"limit: .* is not allowed; it must be an integer from 1 to 1000000000"):
+        read_kvm_trace(RECORDED / "perf-script.no-apicv.txt", limit=limit)
+
+
+@pytest.mark.parametrize("file", [3, ["trace.dat"], b"trace.dat"])
+def test_a_file_of_a_report_is_named_by_text(file):
+    with pytest.raises(ValueError, match="is not in it; expected one of"):
+        read_kvm_trace(RECORDED / "perf-script.no-apicv.txt", file=file)
+
+
+@pytest.mark.parametrize(
+    ("event", "message", "fits"),
+    [
+        ("kvm_wait_lapic_expire", "vcpu 0: delta {} (late)", (1 << 63) - 1),
+        ("hrtimer_expire_entry", "hrtimer=00000000a1b2c3d4 now={} function=apic_timer_fn", (1 << 63) - 1),
+    ],
+)
+def test_a_number_has_64_bits(event, message, fits):
+    """One that has more was not printed by the kernel, and fits no table."""
+    line = " CPU 0/KVM-81 [005] d..1. 60.000000: {}: {}\n"
+    [fields] = read_kvm_trace(line.format(event, message.format(fits)))["fields"]
+    assert fits in fields.values()
+    with pytest.raises(ValueError, match=rf"line 1: found '{event}: "):
+        read_kvm_trace(line.format(event, message.format(fits + 1)))

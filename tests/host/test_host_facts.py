@@ -27,6 +27,8 @@ root@host:~# cat /proc/cmdline
 BOOT_IMAGE=/vmlinuz-6.1 root=/dev/mapper/root ro quiet nohz_full=1-3,8 isolcpus=domain,managed_irq,1-3,8 rcu_nocbs=1-3
 """
 
+QEMU = "/usr/bin/qemu-system-x86_64 -name guest=db -smp 8 {} -append console=ttyS0 root=/dev/vda nohz_full=2-7 "
+
 
 def test_what_is_read():
     facts = read_host_facts(TEXT)
@@ -56,6 +58,54 @@ def test_what_is_read():
 )
 def test_facts_a_policy_looks_at(text, flags):
     assert read_host_facts(text).flags() == flags
+
+
+@pytest.mark.parametrize(
+    ("option", "flags"),
+    [
+        ("-overcommit cpu-pm=on", {"hlt_in_guest": True}),
+        ("-overcommit mem-lock=off,cpu-pm=on", {"hlt_in_guest": True}),
+        ("-overcommit mem-lock=off -overcommit cpu-pm=on", {"hlt_in_guest": True}),
+        ("--overcommit cpu-pm", {"hlt_in_guest": True}),
+        ("-overcommit cpu-pm=on -overcommit cpu-pm=off", {"hlt_in_guest": False, "mwait_in_guest": False}),
+        ("-overcommit mem-lock=off", {"hlt_in_guest": False, "mwait_in_guest": False}),
+        ("-cpu host", {"hlt_in_guest": False, "mwait_in_guest": False}),
+        ("-overcommit cpu-pm=perhaps", {}),
+    ],
+)
+def test_the_command_line_of_qemu(option, flags):
+    """On a host without MWAIT cpu-pm=on gives HLT alone, so MWAIT stays open."""
+    facts = read_host_facts(QEMU.format(option))
+    assert facts.flags() == flags
+    assert facts.nohz_full is None, "that is the guest's"
+    assert read_host_facts(TEXT + QEMU.format(option)).nohz_full == {1, 2, 3, 8}
+
+
+def test_two_machines_that_differ_say_nothing():
+    lines = [QEMU.format("-overcommit cpu-pm=on"), QEMU.format("-cpu host")]
+    assert read_host_facts("\n".join(lines)).cpu_pm is None
+    assert read_host_facts("\n".join([lines[0]] * 2)).cpu_pm
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("kernel.timer_migration = 0", False),
+        ("kernel.timer_migration = 1", True),
+        ("/proc/sys/kernel/timer_migration:0", False),
+    ],
+)
+def test_whether_timers_leave_their_cpu(line, value):
+    facts = read_host_facts(line)
+    assert facts.timer_migration is value
+    assert facts.settings() == {"timer_migration": value}
+    assert ("no timer leaves" in " ".join(facts.sentences)) is not value
+
+
+def test_a_prompt_is_no_machine():
+    told = "root@host:~# tr '\\0' ' ' </proc/4711/cmdline\nroot@host:~# ps -ww -o args -C qemu-system-x86_64\n" + TEXT
+    assert read_host_facts(told).cpu_pm is None
+    assert read_host_facts(TEXT).release == (6, 1)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +158,40 @@ def test_explain_takes_them():
     # Without nohz_full= every pCPU is a housekeeping CPU, which rev2 asks for.
     text = TEXT.replace("nohz_full=1-3,8 ", "")
     assert set(kl.explain(HV, host_facts=text).policy.consistent) == {"rev2", "rev3"}
+
+
+def test_explain_knows_how_qemu_was_started():
+    told = kl.explain(HV, host_facts=TEXT + QEMU.format("-cpu host"))
+    assert "the host facts: QEMU was started without cpu-pm=on, so HLT and MWAIT exit." in told.summary()
+    assert not told.policy.unknown
+
+
+@pytest.mark.parametrize(("image", "said"), [("6.1", False), ("5.10.0-28", True), ("5.7", False), (None, True)])
+def test_a_missing_row_shows_nothing_where_perf_misses_fast_exits(image, said):
+    """The tracepoint kvm_entry is outside the loop that enters again in 5.8.18, and inside it in 5.11.4."""
+    facts = None if image is None else TEXT.replace("vmlinuz-6.1", f"vmlinuz-{image}")
+    told = kl.explain(RECORDED / "perf-kvm-stat.pi1_all.txt", host_facts=facts)
+    assert ("perf misses exits" in told.summary()) is said
+    hv = kl.explain(RECORDED / "perf-kvm-stat.pi0_none.txt", host_facts=facts and facts.replace("timer:1", "timer:0"))
+    assert "perf misses exits" not in hv.summary()
+
+
+def test_what_if_takes_cpu_pm_for_both_unless_the_preemption_timer_was_used():
+    host = TEXT + QEMU.format("-overcommit cpu-pm=on")
+    tables = [RECORDED / f"perf-kvm-stat.{name}.txt" for name in ("pi1_all", "pi0_none")]
+    said = [
+        " ".join(kl.what_if(each, host_facts=host, seconds=1, replications=1, revisions=["rev3"]).assumed)
+        for each in tables
+    ]
+    assert "HLT stays in the guest, MWAIT stays in the guest." in said[0]
+    assert "HLT stays in the guest, MWAIT exits." in said[1]
+
+
+def test_what_if_takes_the_sysctl():
+    table = RECORDED / "perf-kvm-stat.pi0_none.txt"
+    off = TEXT.replace("pi_inject_timer:1", "pi_inject_timer:0") + "kernel.timer_migration = 0\n"
+    told = kl.what_if(table, host_facts=off, pi_inject_timer=True, hlt_in_guest=True, seconds=1, replications=1)
+    assert told.of("rev3", "posted").high == 0
 
 
 def test_contradictions_are_refused():

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kvmlab.host.formats import read_any, read_latencies, read_latency_histogram, sniff
+from kvmlab.host.formats.rt_json import json_tool
 from tests.host.twins import TWINS, WRAPPED
 from tests.strategies import few
 
@@ -308,3 +309,18 @@ def test_twins_are_the_same_table_or_refused(name: str) -> None:
 def test_any_mixture_is_a_table_or_a_value_error(read: Any, text: str) -> None:
     with contextlib.suppress(ValueError):
         read(text + "\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "tool"),
+    [
+        ('  "resolution_in_ns": 0,', "cyclictest"),
+        ('  "freq":2500,', "oslat"),
+        ('  "cmdline:": "./cyclictest -m -p95",', "cyclictest"),
+        ('  "cmdline": "oslat --cpu-list 1",', "oslat"),
+        ('  "cmdline": "hwlatdetect",', None),
+        ('  "thread": {', None),
+    ],
+)
+def test_a_line_of_json_says_whose_it_is(line, tool):
+    assert json_tool(line) == tool

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, strategies as st
 
+import kvmlab as kl
 from kvmlab.host.formats import read_perf_kvm_stat, write_perf_kvm_stat
 from tests.host.recorded import REPORTS
 from tests.places import RECORDED
@@ -476,3 +477,10 @@ def test_other_bad_tables_are_not_written(report: pd.DataFrame) -> None:
     report.attrs["title"] = "Analyze events\nfor all:"
     with pytest.raises(ValueError, match="would not read back"):
         write_perf_kvm_stat(report)
+
+
+@pytest.mark.parametrize("table", ["x", 1.5, float("nan"), True, [0], 10**400])
+def test_a_table_is_picked_by_its_number(table):
+    for read in (read_perf_kvm_stat, kl.explain):
+        with pytest.raises(ValueError, match=r"table: .* is not allowed; it must be an integer"):
+            read(COMMIT, table=table)

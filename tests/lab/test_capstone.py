@@ -29,8 +29,8 @@ def test_given_scenarios_are_what_they_are_called():
     assert held["no nohz_full, parameter forced"].host.injects_timer
     assert held["AMD"].host.vendor == "amd"
     assert held["quiet housekeeping CPUs"].host.housekeeping == "idle"
-    assert [guest.hlt_in_guest for guest in held["HLT left to a guest on housekeeping CPUs"].guests] == [1, 0, 1]
-    barred = held["MWAIT left to the guest, posting off"]
+    assert [guest.hlt_in_guest for guest in held["ordinary guest's HLT does not exit"].guests] == [1, 0, 1]
+    barred = held["MWAIT does not exit, posting off"]
     assert all(guest.mwait_in_guest for guest in barred.guests)
     assert not barred.host.injects_timer
 
@@ -53,6 +53,20 @@ def test_drawn_scenarios_differ_in_what_a_policy_asks():
     assert {(guest.mwait_in_guest, guest.hlt_in_guest) for guest in guests} == {(0, 0), (0, 1), (1, 1)}
     assert {s.host.housekeeping for s in drawn} == {"idle", "ticking", "timers"}
     assert {len(s.guests) for s in drawn} == {2, 3, 4}
+
+
+def test_guests_are_described_as_they_are():
+    table = capstone.described(capstone.held_scenarios())
+    assert len(table) == 18
+    assert table.xs("ordinary", level="guest")["on"].unique().tolist() == ["housekeeping"]
+    assert table.loc[("ordinary guest's HLT does not exit", "ordinary"), "does not exit"] == "HLT"
+    assert table.loc[("MWAIT does not exit, posting off", "poller"), "does not exit"] == "HLT, MWAIT"
+    assert table.loc[("quiet housekeeping CPUs", "database"), "housekeeping CPUs"] == "idle"
+    assert table["waits by"].groupby("guest").unique().map(list).to_dict() == {
+        "database": ["HLT"],
+        "poller": ["never waits"],
+        "ordinary": ["HLT"],
+    }
 
 
 def test_regret_is_what_is_lost_above_the_best(table):

@@ -15,7 +15,7 @@ from kvmlab.lab import capstone, exercises, panels, plots
 MODULES = [found.name for found in walk_packages(lab.__path__, "kvmlab.lab.")]
 CALLED = [
     *(getattr(room, name) for room in (panels, plots) for name in room.__all__ if name.islower()),
-    *(exercises.predict, exercises.checking.check, exercises.sealed, exercises.numbers_for, exercises.seal_of),
+    *(exercises.check, exercises.record, exercises.numbers_for, exercises.seal_of),
     *(capstone.held_scenarios, capstone.drawn_scenarios, capstone.verdicts, capstone.leaderboard),
 ]
 

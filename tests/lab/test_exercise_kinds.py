@@ -13,7 +13,7 @@ SEVERAL = exercises.seal_of("L00-E1", ["CPU 0", "CPU 2"])
 
 
 def said(kind, answer):
-    verdict = exercises.checking.check("L00-E1", answer, Exercise(kind, "the count", "the reason"))
+    verdict = exercises.check("L00-E1", answer, Exercise(kind, "the count", "the reason"))
     first, checked, not_checked = verdict.text.splitlines()
     assert (checked, not_checked) == ("  Checked: the count.", "  Not checked: the reason.")
     assert first.startswith("right: " if verdict.right else "not yet: ")
@@ -41,7 +41,7 @@ def test_nothing_is_computed_before_there_is_an_answer():
     def fail():
         raise AssertionError
 
-    verdict = exercises.checking.check("L00-E1", ..., Exercise(Number(fail), "the count", "the reason"))
+    verdict = exercises.check("L00-E1", ..., Exercise(Number(fail), "the count", "the reason"))
     assert verdict.right is None
     assert verdict.text.startswith("not answered yet. Replace ... with your answer.")
 
@@ -106,10 +106,32 @@ def test_something_that_is_tried_out():
 
 def test_an_exercise_that_the_course_does_not_have_is_refused():
     with pytest.raises(ValueError, match="'L77-E1' is not allowed: the course has no such lesson"):
-        exercises.checking.check("L77-E1", 1)
+        exercises.check("L77-E1", 1)
     with pytest.raises(ValueError, match="it must be like L03-E1"):
-        exercises.checking.check("E1", 1)
+        exercises.check("E1", 1)
 
 
 def test_a_seal_is_another_one_in_another_exercise():
     assert exercises.seal_of("L00-E2", "b") != SEAL
+
+
+class Panel:
+    """What `check` asks of a panel."""
+
+    def __init__(self, vcpus: int, moved: bool) -> None:
+        self.settings = {"vcpus": vcpus}
+        self.moved = moved
+
+
+def four(panel: Panel) -> bool | str:
+    vcpus = panel.settings["vcpus"]
+    return vcpus == 4 or f"vcpus is {vcpus}, {'more' if vcpus < 4 else 'less'} is needed."
+
+
+def test_what_is_set_on_a_panel_is_an_answer():
+    kind = Judged("four vCPUs", four)
+    assert said(kind, Panel(4, moved=True)) == (True, "four vCPUs.")
+    assert said(kind, Panel(2, moved=True)) == (False, "vcpus is 2, more is needed.")
+    untouched = exercises.check("L00-E1", Panel(4, moved=False), Exercise(kind, "the count", "the reason"))
+    assert untouched.right is None
+    assert "Move the controls of the panel first." in untouched.text

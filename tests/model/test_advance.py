@@ -3,7 +3,7 @@
 import pytest
 
 import kvmlab as kl
-from kvmlab.model.lapic import kvm_wait_lapic_expire
+from kvmlab.model.lapic import adjust_lapic_timer_advance, kvm_wait_lapic_expire
 from tests.model.machines import machine
 from tests.strategies import constant_costs
 
@@ -32,3 +32,40 @@ def test_up_to_v5_12_only_a_tsc_deadline_is_waited_for_after_the_preemption_time
         assert -20_000 < earliest < -10_000
     else:
         assert earliest >= 0
+
+
+@pytest.mark.parametrize(
+    ("kernel", "advance", "late_ns", "tuned", "done"),
+    [
+        # From v5.8 on: an eighth of the error, if that is from 100 to 10000 cycles of 0.4 ns.
+        ("v5.13", 1000, 800, 1100, 0),
+        ("v5.13", 1000, -800, 900, 0),
+        ("v5.13", 1000, 39, 1000, 0),
+        ("v5.13", 1000, 40, 1005, 0),
+        ("v5.13", 1000, 4000, 1500, 0),
+        ("v5.13", 1000, 4001, 1000, 0),
+        ("v5.13", 4900, 800, 5000, 0),
+        ("v5.13", 4901, 800, 1000, 0),
+        ("v5.13", 100, -800, 0, 0),
+        ("v5.13", 99, -800, 1000, 0),
+        # Before: the error, but an eighth of the advance at most; less than 100 cycles end it.
+        ("v5.3", 1000, 800, 1125, 0),
+        ("v5.3", 1000, -800, 875, 0),
+        ("v5.3", 1000, 50, 1050, 0),
+        ("v5.3", 1000, 40, 1040, 0),
+        ("v5.3", 1000, 39, 1039, 1),
+        ("v5.3", 4900, 800, 1000, 0),
+        ("v5.2", 1000, -50, 950, 0),
+        ("v5.2", 1000, -30, 970, 1),
+        ("v5.2", 4900, 800, 0, 1),
+    ],
+)
+def test_an_advance_is_tuned_by_how_late_or_early_the_timer_was_seen(kernel, advance, late_ns, tuned, done):
+    m = machine(kl.Host(tsc_ghz=2.5), kernel=kernel)
+    vcpu = m.vcpus[0]
+    vcpu.advance_ns = advance
+    adjust_lapic_timer_advance(m, 0, late_ns)
+    assert (vcpu.advance_ns, vcpu.advance_done) == (tuned, done)
+    if done:
+        adjust_lapic_timer_advance(m, 0, 800)
+        assert vcpu.advance_ns == tuned

@@ -21,7 +21,7 @@ from kvmlab.model.draws import (
     start_offset,
     uniform,
 )
-from kvmlab.model.names import Cost, Stream
+from kvmlab.model.names import STREAMS, Cost, Stream
 from tests.model.machines import machine
 from tests.strategies import constant_costs, few
 
@@ -97,3 +97,10 @@ def test_a_bin_is_narrow():
     for i in range(2 << HIST_SHIFT, HIST_BINS):
         low, high = histogram_edges(i)
         assert (high - low) << HIST_SHIFT <= low
+
+
+def test_no_two_streams_of_an_owner_are_one():
+    """A stream beside those of the costs may share its number with a step that only pCPUs take."""
+    assert len({*Stream}) == len(Stream.__members__) == max(Stream) - min(Stream) + 1
+    assert {*Stream} & {*Cost} == {Cost.SEARCHED_CPU}
+    assert max(Stream) + 1 == STREAMS

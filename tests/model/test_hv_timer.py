@@ -4,7 +4,10 @@ import pytest
 from hypothesis import given
 
 import kvmlab as kl
-from kvmlab.model.names import Place
+from kvmlab.model.lapic import kvm_lapic_restart_hv_timer
+from kvmlab.model.names import Place, Trace
+from kvmlab.model.one_timer import arm_one_timer
+from tests.model.machines import machine
 from tests.model.observed import can_post, exit_counts, owners, places
 from tests.strategies import few, hosts, scenarios
 
@@ -66,3 +69,20 @@ def test_the_preemption_timer_takes_over_again_after_a_block(kernel):
     assert expiries["hv"] > 100
     assert expiries["not in guest"] > 100
     assert expiries["own pCPU"] == expiries["housekeeping kicked"] == 0
+
+
+@pytest.mark.parametrize(("kernel", "in_use"), [("v5.2", True), ("v5.18", False)])
+def test_a_vcpu_that_is_loaded_elsewhere_arms_its_preemption_timer_again(kernel, in_use):
+    """kvm_arch_vcpu_load(): what another pCPU's VMCS counted is gone. An hrtimer stays."""
+    host = kl.Host(pcpus=2, isolated=(1,), pi_inject_timer=True)
+    workload = kl.Workload(tick_hz=0, timers=1, timer_us=1000)
+    m = machine(host, kl.Guest(pcpus=(1,), workload=workload, hlt_in_guest=True), kernel=kernel)
+    arm_one_timer(m, 2_000_000, 1_000_000)
+    assert m.vcpus[0].hv_timer_in_use == in_use
+
+    def armings():
+        return [step.code for step in m.trace[: m.loop.trace_used]].count(Trace.START_HV_TIMER)
+
+    before = armings()
+    kvm_lapic_restart_hv_timer(m, 0, 5_000)
+    assert armings() == before + in_use

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, strategies as st
 
 import kvmlab as kl
+from kvmlab.model.names import EXITS, PLACES as ALL_PLACES
 from kvmlab.scenario.costs import Costs
 from kvmlab.scenario.distribution import ShiftedLognormal
 from tests import independent
+from tests.model.observed import places
 from tests.strategies import constant_costs, few
 
 REASONS = ["MSR_WRITE", "EXTERNAL_INTERRUPT", "PREEMPTION_TIMER", "HLT"]
@@ -129,12 +131,11 @@ def beside_one_that_halts(draw):
 def both(scenario):
     """Four pairs (model, other): exits by reason, expiries by place, hrtimers fired and spurious interrupts by pCPU."""
     run = kl.simulate(scenario)
-    names = {"interrupt": "EXTERNAL_INTERRUPT", "msr": "MSR_WRITE", "hlt": "HLT"}
     counted = (
-        {names.get(name, name): int(count) for name, count in run.exits["Samples"].items()},
-        {name: int(count) for name, count in run.placement["expiries"].items()},
+        dict(zip(EXITS, run.exit_rows["count"].sum(axis=0).tolist(), strict=True)),
+        dict(zip(ALL_PLACES, places(run).sum(axis=0).tolist(), strict=True)),
         {cpu: int(count) for cpu, count in run.fired_on.items()},
-        {cpu: int(count) for cpu, count in enumerate(run.machine.pcpus["spurious"])},
+        dict(enumerate(run.machine.pcpus["spurious"].tolist())),
     )
     keys = (REASONS, PLACES, *[range(scenario.host.pcpus)] * 2)
     return [

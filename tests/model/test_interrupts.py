@@ -1,10 +1,14 @@
 """What interrupts a pCPU: hrtimer_interrupt(), in which order, and when it cannot keep up (hrtimer.c)."""
 
+from dataclasses import replace
+
 import pytest
 
 import kvmlab as kl
 from kvmlab.model.hrtimer import enqueue_hrtimer, hrtimer_forward
-from kvmlab.model.interrupts import HANG_MAX_NS, HRTIMER_RETRIES, hrtimer_interrupt
+from kvmlab.model.interrupts import HANG_MAX_NS, HRTIMER_RETRIES, hrtimer_interrupt, run_hrtimer
+from kvmlab.model.names import NONE, Trace
+from kvmlab.scenario.distribution import ShiftedLognormal
 from tests.model.machines import machine
 from tests.strategies import constant_costs
 
@@ -45,3 +49,42 @@ def test_of_two_timers_due_at_once_the_one_that_was_queued_first_is_served_first
     hrtimer_forward(m, tick, 2_500)
     assert m.timers[tick].time == m.timers[background].time == 3_000
     assert m.bases[first] == background
+
+
+TICK_NS, OTHER_NS = 7_000, 2_000
+
+
+@pytest.fixture
+def two_timers():
+    """A machine with a housekeeping CPU 0: its scheduler tick, and a timer of its own."""
+    host = kl.Host(pcpus=2, isolated=(1,), housekeeping="timers", housekeeping_timer_us=50)
+    costs = replace(constant_costs(0), tick=always(TICK_NS), hrtimer_interrupt=always(OTHER_NS))
+    return machine(host, kl.Guest(pcpus=(1,)), costs=costs)
+
+
+def always(ns):
+    return ShiftedLognormal(ns, ns, 0)
+
+
+@pytest.mark.parametrize(("timer", "cost_ns"), [(1, TICK_NS), (1 + 2, OTHER_NS)], ids=["tick", "background"])
+def test_a_tick_costs_a_tick_and_any_other_callback_an_interrupt(two_timers, timer, cost_ns):
+    m = two_timers
+    m.timers[timer].period = 100_000
+    enqueue_hrtimer(m, timer, 0, 1_000)
+    assert run_hrtimer(m, 0, timer, NONE, 1_000) == 1_000 + cost_ns
+    assert m.timers[timer].time == 101_000
+
+
+def test_the_latest_timer_of_a_vcpu_is_kept(two_timers):
+    """From its expiry to when the housekeeping CPU turns to it, not to the end of its callback."""
+    m = two_timers
+    for late in (300, 4_000, 900):
+        m.vcpus[0].deadline = 1_000
+        enqueue_hrtimer(m, 0, 0, 1_000)
+        run_hrtimer(m, 0, 0, NONE, 1_000 + late)
+    assert m.pcpus[0].late_max == 4_000
+    called = [step for step in m.trace[: m.loop.trace_used] if step.code == Trace.APIC_TIMER_FN]
+    assert [(step.time, step.arg) for step in called] == [
+        (1_000 + late + OTHER_NS, late + OTHER_NS) for late in (300, 4_000, 900)
+    ]
+    assert m.pcpus[0].fired == 3

@@ -14,21 +14,22 @@ import urllib.request
 
 import pytest
 
-from tests.places import ROOT
+from kvmlab import data
+from tests.places import NOTEBOOKS, ROOT
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32" or not shutil.which("make"), reason="there is no make, or no POSIX shell, to type it in"
 )
 
 
-def recipe(target):
-    """Return the last command that make would run for a target, with this Python in place of .venv's."""
+def recipe(target, mine):
+    """Return the last two commands that make would run for a target, with this Python in place of .venv's."""
     # `make test` tells the makes below it what it is doing, and they would print that too.
     outer = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-    command = ["make", "--no-print-directory", "-n", target]
+    command = ["make", "--no-print-directory", "-n", target, f"MINE={mine}"]
     asked = subprocess.run(command, cwd=ROOT, env=outer, capture_output=True, text=True, check=True).stdout
-    words = shlex.split(asked.replace("\\\n", " ").strip().splitlines()[-1])
-    return [sys.executable, *words[1:]]
+    commands = [shlex.split(line.partition(">")[0]) for line in asked.replace("\\\n", " ").strip().splitlines()[-2:]]
+    return [[sys.executable, *words[1:]] for words in commands]
 
 
 @pytest.fixture
@@ -42,8 +43,10 @@ def opened(tmp_path):
     environment = os.environ | {name: str(tmp_path / "venv" / name) for name in folders}
     environment |= {"BROWSER": f"{browser} %s", "HOME": str(home), "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": ""}
     home.mkdir()
+    copy, serve = recipe("lab", tmp_path / "mine")
+    subprocess.run(copy, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
     with open(tmp_path / "log", "w", encoding="utf-8") as log:
-        server = subprocess.Popen(recipe("lab"), cwd=ROOT, env=environment, stdout=log, stderr=log)
+        server = subprocess.Popen(serve, cwd=ROOT, env=environment, stdout=log, stderr=log)
     try:
         until = time.monotonic() + 90
         while not note.exists() and server.poll() is None and time.monotonic() < until:
@@ -56,6 +59,7 @@ def opened(tmp_path):
             server.wait(20)
         server.kill()
     assert list(home.iterdir()) == [], "nothing is written into the home folder"
+    assert "yarn" not in (tmp_path / "log").read_text(encoding="utf-8"), "JupyterLab's own script runs in Node"
 
 
 def test_make_lab_opens_the_first_lesson_itself(opened):
@@ -67,6 +71,17 @@ def test_make_lab_opens_the_first_lesson_itself(opened):
     file = address.replace("/lab/tree/", "/api/contents/") + f"?content=0&{token}"
     with urllib.request.urlopen(file, timeout=30) as answer:
         assert b'"type": "notebook"' in answer.read()
+
+
+def test_make_lab_keeps_what_the_reader_has_written(tmp_path):
+    copy, _ = recipe("lab", tmp_path)
+    answers = tmp_path / "03_rev1_let_housekeeping_fire_it.ipynb"
+    answers.write_text("my answers", encoding="utf-8")
+    subprocess.run(copy, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    assert answers.read_text(encoding="utf-8") == "my answers"
+    assert {path.relative_to(tmp_path) for path in tmp_path.rglob("*.ipynb")} == {
+        path.relative_to(NOTEBOOKS) for path in data.lessons()
+    }
 
 
 def test_all_that_programs_write_has_a_place_in_the_environment():

@@ -115,6 +115,16 @@ def test_mutants_are_killed_late_invalid_or_survive(project, capsys):
     assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
 
 
+def test_a_test_that_does_not_end_fails(project, monkeypatch, capsys):
+    """Long before all tests together would be late."""
+    monkeypatch.setattr(tool, "LEAST_S", 600)
+    monkeypatch.setattr(tool, "TEST_S", 2)
+    endless = [each for each in tool.all_mutants(None) if each.old == "n - 1"]
+    monkeypatch.setattr(tool, "all_mutants", lambda room: endless)
+    assert tool.main(["sums", "--jobs", "1"]) == 0
+    assert f"{len(endless)} of {len(endless)} valid mutants killed" in capsys.readouterr().out
+
+
 def test_the_sample_is_the_same_each_time_and_a_low_score_fails(project, capsys):
     said = []
     for _ in range(2):
@@ -147,3 +157,13 @@ def test_a_file_is_put_back_whatever_happens(project, monkeypatch, tmp_path):
 def test_every_room_names_files_and_tests_that_are_there():
     for room in tool.ROOMS.values():
         assert all(list(tool.ROOT.glob(pattern)) for pattern in (*room.files, *room.tests))
+
+
+def test_tests_that_are_named_after_a_file_or_its_folder_come_first():
+    room = tool.ROOMS["host"]
+    every = room.chosen()
+    first = room.chosen("kvmlab/host/explain/answer.py")
+    assert sorted(first) == sorted(every)
+    assert first[:2] == ["tests/host/test_answer.py", "tests/host/test_explain.py"]
+    assert room.chosen("kvmlab/host/what_if/__init__.py")[0] == "tests/host/test_what_if.py"
+    assert room.chosen("kvmlab/host/names.py") == every

@@ -10,6 +10,7 @@ import zipfile
 import pytest
 
 import kvmlab
+from kvmlab import data
 from tests.places import NOTEBOOKS, README, ROOT
 
 README_EXAMPLES = (
@@ -57,7 +58,7 @@ def test_wheel_has_rules_tables_lessons_and_types(wheel):
         names = set(archive.namelist())
     assert wheel.name == f"kvmlab-{kvmlab.__version__}-py3-none-any.whl"
     assert {"kvmlab/engine/rules.wasm", "kvmlab/py.typed", "kvmlab/data/patches.toml"} <= names
-    lessons = {f"kvmlab/notebooks/{path.name}" for path in NOTEBOOKS.glob("*.ipynb")}
+    lessons = {f"kvmlab/notebooks/{path.relative_to(NOTEBOOKS).as_posix()}" for path in data.lessons()}
     assert lessons
     assert lessons == {name for name in names if name.startswith("kvmlab/notebooks/")}
     assert not {name.partition("/")[0] for name in names} & {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shlex
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 from collections import defaultdict
+from importlib.metadata import packages_distributions
 
 import pytest
 import rattler
@@ -58,6 +60,8 @@ def declared(*extras):
 WORKFLOWS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob(".github/workflows/*.yml"))
 LOCKS = {"requirements.lock": ("lab",), "requirements-test.lock": ("lab", "test")}
 """The locks, and the extras that each one holds."""
+OWN = {"kvmlab", "tools", "tests", "benchmarks"}
+"""The folders of Python in this project: no package of another's."""
 
 
 def test_readme_badge_opens_the_first_lesson_of_this_repository():
@@ -246,7 +250,41 @@ def test_the_locks_agree_and_the_lessons_need_no_compiler_and_no_tool():
     assert not tools & set(lab)
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "TEACHING.md", "CHANGELOG.md"])
+def imported(*patterns):
+    """Return the packages that files import, under the names that an index has them by: name -> the files."""
+    provided, found = packages_distributions(), defaultdict(set)
+    for path in sorted(path for pattern in patterns for path in ROOT.glob(pattern)):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
+            for name in {name.partition(".")[0] for name in names} - sys.stdlib_module_names - OWN:
+                found[canonicalize_name(provided.get(name, [name])[0])].add(path.relative_to(ROOT).as_posix())
+    return dict(found)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "extras"),
+    [
+        (["kvmlab/[!el]*.py", "kvmlab/[!el]*/**/*.py"], []),
+        (["kvmlab/lab/**/*.py"], ["lab"]),
+        (["kvmlab/engine/*.py", "kvmlab/engine/emit/*.py", "hatch_build.py"], ["test"]),
+        ([f"{folder}/**/*.py" for folder in sorted(OWN)], ["lab", "test", "fuzz"]),
+    ],
+    ids=["package", "lab", "engine", "everything"],
+)
+def test_what_is_imported_is_declared(patterns, extras):
+    found = imported(*patterns)
+    assert found
+    names = {canonicalize_name(wanted.name) for wanted in declared(*extras)}
+    assert {name: files for name, files in found.items() if name not in names} == {}
+
+
+def test_pages_and_editions_need_no_more_than_the_lessons_do():
+    """`make html` and `make student` make do with the lessons' environment."""
+    assert {*imported("tools/editions.py", "tools/pages/*.py")} - {*locked("requirements.lock")} == set()
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "TEACHING.md", "CHANGELOG.md", "docs/INSTALL.md"])
 def test_commands_in_documents_are_makefile_targets(document):
     commands = re.findall(r"(?:^|`)make (?:[A-Z]+=\S+ )*([a-z]+)", read(document), flags=re.M)
     rules = re.findall(r"^([a-z ]+):", read("Makefile"), flags=re.M)
@@ -255,9 +293,32 @@ def test_commands_in_documents_are_makefile_targets(document):
     assert set(commands) <= targets
 
 
-def test_import_is_light():
-    heavy = {"matplotlib", "ipywidgets", "IPython", "llvmlite", "pandas", "kvmlab.host.formats", "kvmlab.host.explain"}
-    script = f"import sys, kvmlab; print(*sorted({heavy} & set(sys.modules)))"
+HEAVY = {"pandas", "matplotlib", "PIL", "wasmtime", "llvmlite", "ipywidgets", "IPython"}
+"""What takes megabytes of a kernel: a class has thirty of them on one machine."""
+
+
+@pytest.mark.parametrize(
+    ("statements", "needed"),
+    [
+        ("", set()),
+        ("k.simulate(k.three_guests())", {"wasmtime"}),
+        ("k.simulate(k.three_guests()).exits", {"wasmtime", "pandas"}),
+        ("k.follow_timer(k.KERNELS['v7.1'])", set()),
+        ("from kvmlab import plots; plots.SMALL, dir(plots)", set()),
+        ("from kvmlab import plots; plots.policy_grid", {"matplotlib", "PIL"}),
+        ("from kvmlab import panels; panels.stage_panel()._repr_mimebundle_()", {"ipywidgets", "IPython"}),
+        ("from kvmlab import panels; panels.counts_panel()._repr_mimebundle_()", {"ipywidgets", "IPython"}),
+    ],
+    ids=["import", "run", "table", "story", "plots", "figure", "stage", "counts"],
+)
+def test_what_is_heavy_is_loaded_where_it_is_needed(statements, needed):
+    script = f"import sys, kvmlab as k\n{statements}\nprint(*sorted({HEAVY} & set(sys.modules)))"
+    out = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(out.stdout.split()) == needed
+
+
+def test_import_loads_no_reader_of_a_host():
+    script = "import sys, kvmlab; print(*sorted(name for name in sys.modules if name.startswith('kvmlab.host')))"
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == ""
 

@@ -14,7 +14,7 @@ import sys
 
 import pytest
 
-from tests.places import README, ROOT
+from tests.places import DOCS, ROOT
 from tests.project.test_project import PYTHONS
 
 pytestmark = pytest.mark.index
@@ -36,7 +36,7 @@ MISSING = {
     ("Windows, arm64", "3.11"): {"pyyaml"},
     **{("Linux with musl, arm64", python): {"matplotlib"} for python in PYTHONS},
 }
-"""What has no wheel. README says so."""
+"""What has no wheel. docs/INSTALL.md says so."""
 EVERY = os.environ.get("KVMLAB_WHEELS") == "all"
 CASES = [
     (name, python)
@@ -108,7 +108,7 @@ def test_what_is_said_to_have_no_wheel_has_none(case):
     assert f"{missing}==" in done.stderr
 
 
-def test_readme_says_what_has_no_wheel():
-    readme = " ".join(README.read_text(encoding="utf-8").split())
+def test_the_documentation_says_what_has_no_wheel():
+    said = " ".join((DOCS / "INSTALL.md").read_text(encoding="utf-8").split())
     for package in set.union(*MISSING.values()):
-        assert package in readme.lower()
+        assert package in said.lower()

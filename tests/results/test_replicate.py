@@ -36,3 +36,11 @@ def test_common_random_numbers_sharpen_a_difference():
     row = table.loc["EPT_MISCONFIG"]
     assert abs(row["mean"]) <= 1
     assert row["sd"] < row["sd_independent"] / 3
+
+
+def test_what_one_of_the_runs_does_not_have_is_not_known():
+    """In 1 ms some runs deliver no timer interrupt: no latency, and no mean of latencies."""
+    short = SCENARIO.replace(duration_s=0.0005)
+    for table in (kl.replicate(short, 3, progress=False), kl.difference(short, "rev1", "rev3", 3, progress=False)):
+        assert table.loc["latency_p50_ns"].isna().all()
+        assert table.loc["exits"].notna().all()

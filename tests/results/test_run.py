@@ -111,3 +111,16 @@ def test_tables_as_csv_read_back(tmp_path):
     exits = pd.read_csv(tmp_path / "out" / "exits.csv", index_col="VM-EXIT")
     assert exits["Samples"].to_dict() == run.exits["Samples"].to_dict()
     assert len(pd.read_csv(tmp_path / "out" / "timeline.csv")) == len(run.timeline)
+
+
+@pytest.mark.parametrize("option", ["plain", "progress"])
+@pytest.mark.parametrize("value", ["yes", 2, np.array([1, 2]), [True]])
+def test_switches_are_true_or_false(option, value):
+    with pytest.raises(ValueError, match=rf"{option}: .* it must be True or False"):
+        kl.simulate(kl.Scenario(kl.Host(), kl.Guest(), duration_s=0.001), **{option: value})
+
+
+@pytest.mark.parametrize("path", [3, True, b"run.json", ["run.json"]])
+def test_a_timeline_is_written_to_a_path(path, run):
+    with pytest.raises(ValueError, match=r"path: .* it must be a path"):
+        run.to_chrome_trace(path)

@@ -49,3 +49,11 @@ def test_too_few_values_say_nothing():
     assert math.isnan(stats.mean_interval([1.0]).low)
     with pytest.raises(ValueError, match="confidence"):
         stats.mean_interval([1.0, 2.0], 1.5)
+
+
+@pytest.mark.parametrize("unknown", [math.nan, math.inf])
+def test_a_value_that_is_not_known_leaves_the_mean_unknown(unknown):
+    found = stats.mean_interval([1.0, unknown, 3.0])
+    assert not math.isfinite(found.value)
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)

@@ -22,7 +22,10 @@ RECORD = (
 """The command that records every event which `explain` follows."""
 REPORT = "perf kvm stat report > table.txt"
 """The command that prints a whole table."""
-LOOK = "(grep . /sys/module/kvm*/parameters/*; cat /proc/cmdline) > host.txt"
+LOOK = (
+    "(grep . /sys/module/kvm*/parameters/*; cat /proc/cmdline; sysctl kernel.timer_migration; "
+    "tr '\\0' ' ' </proc/QEMU_PID/cmdline) > host.txt"
+)
 """The command that writes down what a host is set to, for --host-facts."""
 QEMU = "ps -ww -o args -C qemu-system-x86_64 | grep -o cpu-pm=[a-z]*"
 """The command that shows whether QEMU leaves HLT and MWAIT to its guest (-overcommit cpu-pm=on)."""

@@ -36,12 +36,15 @@ from kvmlab.host.formats.messages import (
     read_message,
     whole_event,
 )
+from kvmlab.scenario import checks
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MAX_EVENTS = 500_000
 """Rows of one table: about 1 kB each."""
+LARGEST_LIMIT = 10**9
+"""Whoever has a terabyte of memory may ask for so many."""
 
 
 class Event(NamedTuple):
@@ -171,8 +174,8 @@ def read_kvm_trace(
 
     - `text_or_path`: the text, or the path of a file that holds it: tracefs (``trace`` or ``trace_pipe``), ``perf
       script`` or ``trace-cmd report``.
-    - `limit`: more events are refused, as the table would fill the memory. `kvmlab.explain` reads event by event, and
-      has no such limit.
+    - `limit`: more events than that, 1 or more, are refused, as the table would fill the memory. `kvmlab.explain`
+      reads event by event, and has no such limit.
     - `file`: which one of a report of several files (``trace-cmd report -i trace.dat -i trace-vm1.dat``); None:
       the only one that shows exits of guests.
 
@@ -205,6 +208,7 @@ def read_kvm_trace(
 
     Example: `kl.read_kvm_trace("trace.txt")["reason"].value_counts()`
     """
+    limit = checks.whole("limit", limit, 1, LARGEST_LIMIT)
     with closing(open_source(text_or_path)) as source:
         listing = Listing(source, file)
         rows: list[Event] = []

@@ -33,7 +33,7 @@ def chosen_file(counts: Counter[str], wanted: str | None, name: str) -> str:
     """
     listed = ", ".join(repr(file) for file in counts)
     if wanted is not None:
-        if wanted not in counts:
+        if not isinstance(wanted, str) or wanted not in counts:
             raise ValueError(f"{name}: file={wanted!r} is not in it; expected one of {listed}")
         return wanted
     hosts = [file for file, exits in counts.items() if exits] or list(counts)

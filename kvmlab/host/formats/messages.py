@@ -199,6 +199,8 @@ _TEXT_GROUPS = {
     "delivery",
     "trigger",
 }
+_SIGNED = {"delta", "expires", "softexpires", "now"}
+"""Numbers that have a sign, and so one bit less; all others have none."""
 _FLAG_GROUPS = {"immediate_exit", "failed", "reinjected", "coalesced"}
 
 
@@ -215,7 +217,13 @@ def _read_pair(key: str, text: str) -> int | str:
     """Return the value of a pair key=value."""
     if key in _TEXT_KEYS or not _NUMBER.fullmatch(text):
         return text
-    return int(text, 16 if text.startswith("0x") else 10)
+    value = int(text, 16 if text.startswith("0x") else 10)
+    return value if fits(key, value) else text
+
+
+def fits(name: str, value: int) -> bool:
+    """Return True for a number that the kernel can have printed under this name: they all have 64 bits."""
+    return -(1 << 63) <= value < 1 << (63 if name in _SIGNED else 64)
 
 
 def read_message(event: str, message: str) -> Fields | None:
@@ -262,7 +270,8 @@ def _read_pattern(patterns: Iterable[re.Pattern[str]], message: str) -> Fields |
     found = next((found for pattern in patterns if (found := pattern.fullmatch(message))), None)
     if found is None:
         return None
-    return {name: _read_group(name, text) for name, text in found.groupdict().items() if text}
+    fields = {name: _read_group(name, text) for name, text in found.groupdict().items() if text}
+    return fields if all(fits(name, value) for name, value in fields.items() if isinstance(value, int)) else None
 
 
 def _read_pairs(message: str) -> Fields:

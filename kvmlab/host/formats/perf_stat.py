@@ -15,6 +15,7 @@ from kvmlab.host.formats.lines import OR_WRAPPED, Lines, Source, open_source
 from kvmlab.host.formats.messages import is_event_line
 from kvmlab.host.formats.unlisted import unlisted_of
 from kvmlab.results.perf_text import DEFAULT_HEADING, PERF_COLUMNS, perf_text
+from kvmlab.scenario import checks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -338,6 +339,7 @@ def _picked(source: Source, tables: Sequence[_PerfTable], table: int | None) -> 
             wanted = "expected one, or table=0, 1, ... (--table)"
             raise ValueError(f"{source.name}: found {len(tables)} tables, at lines {where}; {wanted}")
         return tables[0]
+    table = checks.whole("table", table, -MAX_TABLES, MAX_TABLES)
     if not -len(tables) <= table < len(tables):
         message = f"{source.name}: table={table}; expected 0 to {len(tables) - 1}, for the tables at lines {where}"
         raise ValueError(message)

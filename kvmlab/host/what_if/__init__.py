@@ -83,7 +83,7 @@ def what_if(
     - `isolated`: the vCPUs sit on isolated (nohz_full) pCPUs. Else: they do.
     - `housekeeping`: what the housekeeping CPUs do, "idle", "ticking" or "timers". None: as recorded, or else varied.
     - `seconds`: how long a table took, in s.
-    - `timer_hz`: timers per vCPU and second, where nobody knows how long a table took.
+    - `timer_hz`: timers per vCPU per second, where nobody knows how long a table took.
     - `vcpus`: how many vCPUs a table is of. None: 1.
     - `waits_by`: how an idle guest waits, "hlt", "mwait", "pause" or "spin". None: "hlt" if it halts, else "spin".
     - `tsc_ghz`: the TSC's frequency, in GHz.

@@ -74,6 +74,8 @@ class Assumptions:
         waits = "hlt" if measured.halts else "spin"
         amd = is_amd(set(map(str, e.exits.index)))
         known = known_facts(e)
+        # QEMU's cpu-pm=on asks for both, and most hosts have MWAIT; one that used the preemption timer has none.
+        asked = bool(e.host and e.host.cpu_pm) and "PREEMPTION_TIMER" not in e.exits.index
 
         def fact(name: str, value: bool | None, otherwise: bool) -> bool:
             """Return a fact as the reader says, or as it is known of the recorded host, or as it mostly is."""
@@ -81,7 +83,7 @@ class Assumptions:
 
         return Assumptions(
             hlt_in_guest=fact("hlt_in_guest", hlt_in_guest, False),
-            mwait_in_guest=fact("mwait_in_guest", mwait_in_guest, False),
+            mwait_in_guest=fact("mwait_in_guest", mwait_in_guest, asked),
             waits_by=waits if waits_by is None else checks.choice("waits_by", waits_by, WAITS),
             isolated=checks.flag("isolated", isolated_there(e, known) if isolated is None else isolated),
             apicv=fact("apicv_active", apicv_active, True),

@@ -11,7 +11,7 @@ from kvmlab.scenario import checks
 from kvmlab.scenario.interval import Interval
 
 RATE_HZ = Interval(1000.0, 100.0, 4000.0)
-"""Timers per vCPU and second where a table does not contain how long it took, and its times allow it."""
+"""Timers per vCPU per second where a table does not contain how long it took, and its times allow it."""
 ROUNDED = 0.99
 """A recording may seem shorter than its exits by this: the reader's seconds are round, and perf's times too."""
 SLOWEST = 10.0
@@ -26,7 +26,7 @@ class Duration:
     """In s; worked out from a rate where `rate_hz` is one."""
     vcpus: int
     rate_hz: Interval | None = None
-    """Timers per vCPU and second between which it is varied; None where the recording or the reader says how long."""
+    """Timers per vCPU per second between which it is varied; None where the recording or the reader says how long."""
 
     @property
     def vcpu_seconds(self) -> float:

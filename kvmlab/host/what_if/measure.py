@@ -87,7 +87,7 @@ class Measured:
         return min(MOST_IDLE, self.per_second(self.halts) * self.halt_us / 1e6) if self.halt_us else 0.5
 
     def per_second(self, count: float) -> float:
-        """Return a count as a rate per vCPU and second."""
+        """Return a count as a rate per vCPU per second."""
         return count / self.duration.vcpu_seconds
 
 

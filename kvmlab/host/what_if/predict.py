@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
 
 class Background(NamedTuple):
-    """What happens per vCPU and second beside the timers, as recorded: no revision changes it."""
+    """What happens per vCPU per second beside the timers, as recorded: no revision changes it."""
 
     writes_hz: float
     """Writes that arm no timer which expires."""
@@ -112,7 +112,7 @@ def revision_rows(
     - `worlds`: the central one first.
     - `exit_hz`: what one exit in the whole recording is as a rate; a rate's range has at least that width to both
       sides, or `ROUGH`. 0 leaves every range as it is.
-    - `timer_hz`: how many timers there are, per vCPU and second.
+    - `timer_hz`: how many timers there are, per vCPU per second.
     """
     runs = [
         [quantities(simulate(scenario.replace(kernel=kernel, seed=seed)), beside) for seed in seeds]

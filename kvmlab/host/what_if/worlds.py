@@ -102,7 +102,7 @@ def workload_of(measured: Measured, world: World, waits_by: str) -> Workload:
     """Return what each vCPU does in a world. Writes that do not arm the timer are other exits."""
 
     def rate(count: float, share: float = 1.0) -> float:
-        """Return a count as a rate per vCPU and second that a workload may have, in a `share` of the time."""
+        """Return a count as a rate per vCPU per second that a workload may have, in a `share` of the time."""
         per_second = measured.per_second(count) * world.factor / share if share else 0.0
         return min(MOST_HZ, per_second) if per_second >= checks.MIN_RATE else 0.0
 

@@ -4,23 +4,12 @@ An answer of ``...`` means "not answered yet" and never fails, so that a lesson 
 has answered anything. What is right is not in the notebooks: `course/` has it by the exercise's id, computed or sealed.
 """
 
-from __future__ import annotations
-
-from typing import Any
-
-from kvmlab.lab.exercises import checking
-from kvmlab.lab.exercises.inline import check_inline, sealed
+from kvmlab.lab.exercises.checking import check
 from kvmlab.lab.exercises.kinds import Choice, Exercise, Judged, Number, Numbers, Several
-from kvmlab.lab.exercises.predictions import REVEALED, Prediction, Record, predict, record
+from kvmlab.lab.exercises.predictions import REVEALED, Prediction, Record, record
 from kvmlab.lab.exercises.reader import numbers_for
 from kvmlab.lab.exercises.seals import seal_of
 from kvmlab.lab.exercises.verdict import Verdict
-
-
-def check(exercise_id: str, answer: Any, exercise: Exercise | None = None, **inline: Any) -> Verdict:
-    """Check an answer by its exercise's id, or by what the cell says itself."""
-    return check_inline(exercise_id, answer, **inline) if inline else checking.check(exercise_id, answer, exercise)
-
 
 __all__ = [
     "REVEALED",
@@ -35,8 +24,6 @@ __all__ = [
     "Verdict",
     "check",
     "numbers_for",
-    "predict",
     "record",
     "seal_of",
-    "sealed",
 ]

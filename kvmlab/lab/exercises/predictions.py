@@ -11,11 +11,25 @@ from kvmlab.lab.exercises.verdict import PREDICTION_ID, Verdict, require_id
 
 @dataclass(frozen=True)
 class Prediction:
-    """A reader's guess, to be revealed later."""
+    """A reader's guess, to be revealed later; `kvmlab.panels.predict_panel` asks for it.
+
+    `guess`: a number or anything else that can be compared; ``...`` is none yet. `unit`: of a number. ValueError if the
+    id is not like L03-P1.
+
+    >>> from kvmlab import exercises
+    >>> guess = exercises.Prediction("L03-P1", 50, unit="us")
+    >>> guess
+    L03-P1: you predict 50 us.
+    >>> guess.reveal(75)
+    L03-P1: it is 75 us (simulated); you predicted 50 us (yours): 33 % too low.
+    """
 
     prediction_id: str
     guess: Any
     unit: str = ""
+
+    def __post_init__(self) -> None:
+        require_id(self.prediction_id, PREDICTION_ID, "L03-P1")
 
     @property
     def given(self) -> bool:
@@ -24,7 +38,7 @@ class Prediction:
 
     def __repr__(self) -> str:
         if not self.given:
-            return f"{self.prediction_id}: no prediction yet. Put yours in the place of ... and run the cell again."
+            return f"{self.prediction_id}: no prediction yet. Make it in the panel."
         return f"{self.prediction_id}: you predict {shown(self.guess, self.unit)}."
 
     def reveal(self, actual: Any, *, origin: str = "simulated") -> Verdict:
@@ -72,26 +86,9 @@ def record() -> Record:
 
     >>> from kvmlab import exercises
     >>> exercises.REVEALED.clear()
-    >>> _ = exercises.predict("L03-P1", 50, unit="us").reveal(75)
+    >>> _ = exercises.Prediction("L03-P1", 50, unit="us").reveal(75)
     >>> exercises.record()
     0 of 1 predictions right (a number counts within 10 %):
       L03-P1: it is 75 us (simulated); you predicted 50 us (yours): 33 % too low.
     """
     return Record(tuple(REVEALED.values()))
-
-
-def predict(prediction_id: str, guess: Any, *, unit: str = "") -> Prediction:
-    """Note a guess, to be revealed later.
-
-    `prediction_id`: such as L03-P1, or ValueError. `guess`: a number or anything else that can be compared; ``...`` is
-    none yet. `unit`: of a number, to be shown with it.
-
-    >>> from kvmlab import exercises
-    >>> guess = exercises.predict("L03-P1", 50, unit="us")
-    >>> guess
-    L03-P1: you predict 50 us.
-    >>> guess.reveal(75)
-    L03-P1: it is 75 us (simulated); you predicted 50 us (yours): 33 % too low.
-    """
-    require_id(prediction_id, PREDICTION_ID, "L03-P1")
-    return Prediction(prediction_id, guess, unit)

@@ -44,8 +44,9 @@ def how_far(guess: Any, actual: Any) -> str:
     ('a factor of 10 too low', '50 % too high', 'right, within 2 %')
     """
     guess, actual = float(guess), float(actual)
-    if close(guess, actual, SPOT_ON_WITHIN):
-        return f"right, within {100 * SPOT_ON_WITHIN:.0f} %"
+    for tolerance in (SPOT_ON_WITHIN, RIGHT_WITHIN):
+        if close(guess, actual, tolerance):
+            return f"right, within {100 * tolerance:.0f} %"
     if not (guess > 0 and actual > 0):
         return f"{digits(abs(guess - actual), 3)} too {'high' if guess > actual else 'low'}"
     factor = max(guess / actual, actual / guess)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from kvmlab.lab.panels.controls import Value
-from kvmlab.lab.panels.exit_costs import EXITS_WORLD, figures
+from kvmlab.lab.panels.exit_costs import EXITS_WORLD, REASONS, figures
 from kvmlab.lab.panels.panel import Panel
+from kvmlab.scenario import checks
 
 
 class Anatomy(Panel):
@@ -18,15 +20,27 @@ class Anatomy(Panel):
         return figures(self.settings)
 
 
-def anatomy_panel(**settings: Value) -> Anatomy:
+def anatomy_panel(
+    *, reasons: Sequence[str] | None = None, controls: Sequence[str] | None = None, **settings: Value
+) -> Anatomy:
     """Return one VM exit as a bar: the way out, KVM's handling, the way in; and what a second of such exits costs.
 
-    Settings: reason (of `kvmlab.lab.panels.exit_costs.REASONS`), exits_per_s, wait_ns (for the deadline, after
-    kvm_entry; expiries only), asleep_us (HLT only). ValueError names a setting or a value that is not possible.
+    - `reasons`: those to choose from, the first of which is shown unless told; all unless told.
+    - `controls`: the controls to offer; all unless told.
+    - settings: reason (of `kvmlab.lab.panels.exit_costs.REASONS`), exits_per_s, wait_ns (for the deadline, after
+      kvm_entry; expiries only), asleep_us (HLT only).
+
+    ValueError names a reason, a control, a setting or a value that is not allowed.
 
     >>> from kvmlab import panels
     >>> figures = panels.anatomy_panel(reason="EXTERNAL_INTERRUPT", exits_per_s=1000).figures
     >>> figures["perf_us"], figures["lost_us"]
     (710.0, 1030.0)
     """
-    return Anatomy("anatomy", EXITS_WORLD, settings)
+    for name in reasons or ():
+        checks.choice("reasons", name, tuple(REASONS))
+    for name in controls or ():
+        checks.choice("control", name, tuple(EXITS_WORLD.controls))
+    given = {"reasons": reasons, "controls": controls}
+    options: dict[str, Any] = {name: list(value) for name, value in given.items() if value}
+    return Anatomy("anatomy", EXITS_WORLD, {**({"reason": reasons[0]} if reasons else {}), **settings}, options)

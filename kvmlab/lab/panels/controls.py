@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from kvmlab.scenario.checks import refusal
+
 Value = bool | int | float | str
 """What a control can be set to."""
 Settings = Mapping[str, Value]
@@ -44,9 +46,7 @@ class Control:
     def check(self, name: str, value: object) -> None:
         """Raise ValueError if the control called `name` cannot be set to `value`."""
         if not any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in self.values):
-            raise ValueError(
-                f"settings: {name} = {value!r} is not possible; allowed: {', '.join(map(repr, self.values))}"
-            )
+            raise refusal(name, value, f"one of {', '.join(map(str, self.values))}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the control as the browser gets it."""

@@ -27,8 +27,8 @@ class Counts(Panel):
         """The runs of these settings by Python, by policy."""
         names = self.options.get("policies") or list(REVISIONS)
         kernels = {name: variant(KERNELS[MACHINERY], name) for name in names}
-        if self.policy is not None:
-            own = variant(KERNELS[MACHINERY], self.policy)
+        own = self.own_kernel(self.policy_name or "")
+        if own:
             kernels[own.name] = own
         return run_each(HOST.scenario(self.settings), kernels)
 
@@ -54,7 +54,7 @@ def counts_panel(
     - `controls`: the controls to offer; all unless told. `first`: those shown at once, the others under "more".
     - settings: of `kvmlab.lab.panels.simulation.HostSettings`, by their names.
 
-    ValueError names a column, a control or a value that is not possible.
+    ValueError names a column, a control or a value that is not allowed.
 
     >>> from kvmlab import panels
     >>> panel = panels.counts_panel("exits", tick_hz=250)

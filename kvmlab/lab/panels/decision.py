@@ -8,7 +8,8 @@ from kvmlab.lab.panels.controls import Value
 from kvmlab.lab.panels.decision_chart import FACTS
 from kvmlab.lab.panels.panel import Panel, some_policies
 from kvmlab.lab.panels.simulation import affordable
-from kvmlab.policy import POLICIES, Policy
+from kvmlab.lab.panels.still import table
+from kvmlab.policy import POLICIES, Policy, VcpuFacts, ask
 from kvmlab.results.run import Run, simulate
 from kvmlab.scenario.scenario import Scenario
 
@@ -29,6 +30,16 @@ class Decision(Panel):
         """The run of that scenario by Python."""
         return simulate(affordable(self.scenario))
 
+    def still(self) -> str:
+        """Return what each policy answers to these facts."""
+        facts = VcpuFacts(*(bool(self.settings[name]) for name in VcpuFacts._fields))
+        own = self.own_kernel(self.policy_name or "")
+        names = self.options.get("policies") or POLICIES
+        shown = {**{name: POLICIES[name] for name in names}, **({own.name: own.policy} if own else {})}
+        rows = [(name, "yes" if ask(policy, facts) else "no") for name, policy in shown.items()]
+        said = ", ".join(name if holds else f"!{name}" for name, holds in facts._asdict().items())
+        return table(said, ("policy", "may it be posted?"), rows)
+
 
 def decision_panel(
     policy: Policy | None = None, *, policies: Sequence[str] | None = None, **settings: Value
@@ -40,13 +51,12 @@ def decision_panel(
     - settings: the fields of `kvmlab.policy.VcpuFacts` and hv_timer, all booleans, and revision: whose way through the
       flow chart is lit.
 
-    ValueError names a policy, a setting or a value that is not possible.
+    ValueError names a policy, a setting or a value that is not allowed.
 
     >>> from kvmlab import panels
     >>> panel = panels.decision_panel(hlt_in_guest=True, revision="rev3")
     >>> float(panel.run.placement["share"]["housekeeping posted"]) > 0.8
     True
     """
-    panel = Decision("decision", FACTS, options=some_policies(policies), policy=policy)
-    panel.settings = {**({"revision": policies[-1]} if policies else {}), **settings}
-    return panel
+    shown: dict[str, Value] = {"revision": policies[-1]} if policies else {}
+    return Decision("decision", FACTS, {**shown, **settings}, some_policies(policies), policy)

@@ -29,7 +29,7 @@ from kvmlab.lab.panels.simulation import EVENTS, HOST, LONGEST_NS, MACHINERY
 from kvmlab.model.draws import HIST_BINS, histogram_edges
 from kvmlab.model.names import EXITS, FAST, PLACES, Place, State, Trace
 from kvmlab.model.one_timer import HOUSEKEEPING_CPU
-from kvmlab.policy import POLICIES, Policy, VcpuFacts, ask, can_use_hv_timer, table_bits, terms
+from kvmlab.policy import POLICIES, Policy, Table, VcpuFacts, can_use_hv_timer, table_bits, terms
 from kvmlab.results import follow, story
 from kvmlab.scenario.costs import Costs
 
@@ -96,8 +96,11 @@ def policy_data(policy: Policy) -> dict[str, Any]:
     text and its bits.
     """
     bits = table_bits(policy)  # before its terms, so that an error names the policy
-    each = [{"text": term.text, "bits": table_bits(term.holds)} for term in terms(policy)]
-    hv = table_bits(lambda facts: can_use_hv_timer(facts, ask(policy, facts)))
+    known = Table(bits)
+    each = [
+        {"text": term.text, "bits": bits if term.holds is policy else table_bits(term.holds)} for term in terms(policy)
+    ]
+    hv = table_bits(lambda facts: can_use_hv_timer(facts, known(facts)))
     return {"bits": bits, "hv": hv, "terms": each}
 
 
@@ -159,9 +162,11 @@ def data() -> str:
 
 @functools.cache
 def script() -> str:
-    """Return the whole front end as a module script: it fills every place of a panel on the page."""
-    body = f"""{joined("main")}
-const handed = new TextDecoder().decode(await engine_js.inflate("{packed(data().encode())}"));
-await main_js.mount(JSON.parse(handed));
-"""
-    return body.replace("</script", "<\\/script")
+    """Return the whole front end as a module script: it fills every place of a panel on the page.
+
+    It is packed, which makes it half as long: a notebook has one for each panel that it shows.
+    """
+    body = web("start.js")
+    for name, text in {"the front end, packed": joined("main"), "the data, packed": data()}.items():
+        body = body.replace(name, packed(text.encode()))
+    return INDENT.sub("", COMMENT.sub("", body))

@@ -47,7 +47,7 @@ def game_panel(
     - `seed`: which cases come, and in which order; the same for everybody who takes it.
     - `policies`: names of the revisions that play along; all unless told.
 
-    ValueError names what is not possible.
+    ValueError names what is not allowed.
 
     >>> from kvmlab import panels
     >>> game = panels.game_panel(seed=3)

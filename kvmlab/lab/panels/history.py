@@ -32,7 +32,12 @@ class History(Panel):
 
 
 def history_panel(
-    until: str | None = "rev3", *, drafts: bool = True, at: str | None = None, against: str = "version"
+    until: str | None = "rev3",
+    *,
+    drafts: bool = True,
+    at: str | None = None,
+    against: str = "version",
+    paid: bool = True,
 ) -> History:
     """Return the line of C in ``kvm_can_post_timer_interrupt`` on a time line: who changed it, when, and for whom.
 
@@ -41,8 +46,9 @@ def history_panel(
     - `drafts`: also the versions and proposals that were never merged (rev 2 is always there).
     - `at`: the id, as in `kvmlab.history()`, of the version that is shown first; the last one unless told.
     - `against`: what came and went since the "version" before, or in the "kernel" of its day. The reader can switch.
+    - `paid`: who gains by a version and who pays for it is said.
 
-    ValueError names what is not possible.
+    ValueError names what is not allowed.
 
     >>> from kvmlab import panels
     >>> [bead["id"] for bead in panels.history_panel(until="rev1", drafts=False).beads]
@@ -54,4 +60,8 @@ def history_panel(
     ids = tuple(bead["id"] for bead in shown)
     first = ids[-1] if at is None else checks.choice("at", at, ids)
     options = {"beads": shown, "at": first, "against": checks.choice("against", against, AGAINST)}
+    if not checks.flag("paid", paid):
+        options["beads"] = [
+            {name: said for name, said in bead.items() if name not in ("gains", "pays")} for bead in shown
+        ]
     return History("history", NO_WORLD, options=options)

@@ -46,7 +46,7 @@ def lab_panel(my_policy: Policy | None = None, **settings: Value) -> Lab:
       revisions. `lab.policy = other` takes another one.
     - settings: as `defaults` lists them; without any the first preset.
 
-    ValueError if the policy fails on one of the 32 inputs or has a revision's name, or if a setting is not possible.
+    ValueError if the policy fails on one of the 32 inputs or has a revision's name, or if a setting is not allowed.
 
     >>> from kvmlab import panels
     >>> def mine(v):

@@ -40,7 +40,7 @@ def move_panel(policies: Sequence[str] | None = None, **settings: Value) -> Move
     - `policies`: names of the revisions to offer, the last of which is shown unless told; all unless told.
     - settings: revision, from_cpu and to_cpu ("isolated" or "housekeeping"), mwait_in_guest, hlt_in_guest.
 
-    ValueError names a setting or a value that is not possible.
+    ValueError names a setting or a value that is not allowed.
 
     >>> from kvmlab import panels
     >>> panels.move_panel(from_cpu="housekeeping", to_cpu="isolated").outcome["exit"]

@@ -16,9 +16,8 @@ from kvmlab.lab.panels import front_end
 from kvmlab.lab.panels.controls import Settings, Value
 from kvmlab.lab.panels.simulation import MACHINERY
 from kvmlab.lab.panels.world import World
-from kvmlab.policy import POLICIES, REVISIONS, Policy
+from kvmlab.policy import POLICIES, REVISIONS, Policy, Table
 from kvmlab.scenario import checks
-from kvmlab.scenario.variants import variant
 
 POLICY_CONTROLS = {"kernel": "kernels", "revision": "policies"}
 """The settings that say which policy is shown; a reader's own is one more value of theirs."""
@@ -71,8 +70,8 @@ class Panel:
 
         `kind`: which view of `web/` it shows. `settings`: those that differ from the defaults. `options`: what the view
         leaves open; policies: the revisions to show (`some_policies`). `policy`: a reader's own, asked once for all 32
-        inputs. ValueError for a setting that no control can have, a policy that fails, or one that has the name of a
-        revision.
+        inputs. ValueError for a setting that no control can have, a policy that fails or does not answer
+        (`kvmlab.policy.PATIENCE_S`), or one that has the name of a revision.
         """
         self.kind = kind
         self.world = world
@@ -82,10 +81,11 @@ class Panel:
         self._policy_data: dict[str, Any] | None = None
         self._bridge: Bridge | None = None
         self._told: dict[str, Any] | None = None
-        self._settings = world.complete(settings or {})
-        self._first = dict(self._settings)
+        self._settings = world.defaults
         if policy is not None:
             self.policy = policy
+        self._settings = {**world.defaults, **self.checked(settings or {})}
+        self._first = dict(self._settings)
 
     def __repr__(self) -> str:
         changed = {name: value for name, value in self.settings.items() if value != self.world.defaults.get(name)}
@@ -127,7 +127,7 @@ class Panel:
 
     def checked(self, values: Settings) -> Settings:
         """Return the values if the controls can have them."""
-        for name, option in POLICY_CONTROLS.items():
+        for name, option in (POLICY_CONTROLS | {"reason": "reasons"}).items():
             offered = self.options.get(option)
             if offered and name in values and values[name] != self.policy_name:
                 checks.choice(name, values[name], offered)
@@ -161,10 +161,13 @@ class Panel:
         return None if self._policy is None else self._policy.__name__
 
     def own_kernel(self, name: Value) -> Kernel | None:
-        """Return the reader's policy in the machinery of `MACHINERY` if that is what `name` stands for; else None."""
-        if self._policy is None or name != self.policy_name:
+        """Return the reader's policy in the machinery of `MACHINERY` if that is what `name` stands for; else None.
+
+        It answers as it did when it was asked.
+        """
+        if self._policy_data is None or name != self.policy_name:
             return None
-        return variant(KERNELS[MACHINERY], self._policy)
+        return KERNELS[MACHINERY].with_policy(str(name), Table(self._policy_data["bits"]))
 
     # --- what is shown ---
 
@@ -178,8 +181,15 @@ class Panel:
         said = escape(json.dumps(spec, separators=(",", ":")), quote=True)
         return (
             f'<div class="kvmlab" data-lm-suppress-shortcuts="true" data-panel="{said}">'
-            f"<p>{escape(NO_SCRIPT)} <code>{escape(repr(self))}</code></p></div>"
+            f'<p>{escape(NO_SCRIPT)} <code>{escape(repr(self))}</code></p><div class="still">{self.still()}</div></div>'
         )
+
+    def still(self) -> str:
+        """Return what the panel shows of its settings as a little HTML (`still.py`), for where no script runs.
+
+        Nothing where it would take a simulation: showing a panel costs the kernel no time and loads nothing.
+        """
+        return ""
 
     def bridge(self) -> Bridge:
         """Return a new bridge to the browser."""

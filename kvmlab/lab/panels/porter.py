@@ -35,13 +35,11 @@ def porter_panel(policy: Policy | None = None, **settings: Value) -> Porter:
     - settings: vcpus, ticks ("together" or "spread"), tick_hz, housekeeping_cpus, kernel, hlt_in_guest and seed, as in
       `kvmlab.lab.panels.porter_host.PorterSettings`.
 
-    ValueError names a setting or a value that is not possible.
+    ValueError names a setting or a value that is not allowed.
 
     >>> from kvmlab import panels
     >>> together, spread = (panels.porter_panel(ticks=ticks).run for ticks in ("together", "spread"))
     >>> together.latency_percentile(0.99) > 5 * spread.latency_percentile(0.99)
     True
     """
-    panel = Porter("porter", PORTER, policy=policy)
-    panel.settings = settings
-    return panel
+    return Porter("porter", PORTER, settings, policy=policy)

@@ -32,7 +32,7 @@ SCALES = ("linear", "log")
 
 def nothing(settings: Settings) -> Scenario:
     """Refuse: behind a prediction stands no simulation."""
-    raise ValueError("panel: a prediction simulates nothing; allowed: panel.guess and panel.reveal(actual)")
+    raise ValueError("panel: a prediction simulates nothing; it has panel.guess and panel.reveal(actual)")
 
 
 NO_WORLD = World({}, nothing)
@@ -61,6 +61,11 @@ class Predict(Panel):
     def __repr__(self) -> str:
         return repr(self.prediction)
 
+    def still(self) -> str:
+        """Return the question, and what there is to choose from."""
+        choices = self.options.get("choices", self.options.get("bars", ()))
+        return f"<p>{escape(self.options['question'])}{escape(': ' + ', '.join(choices)) if choices else ''}</p>"
+
     @property
     def guess(self) -> Guess | None:
         """The reader's guess: a number, a choice, or numbers by the names of the bars; None until it is made."""
@@ -74,7 +79,7 @@ class Predict(Panel):
 
     @property
     def prediction(self) -> Prediction:
-        """The guess as one that was written: see `kvmlab.exercises.predict`."""
+        """The guess as it is compared with what is true: see `kvmlab.exercises.Prediction`."""
         guess = self.guess
         return Prediction(self.prediction_id, ... if guess is None else guess, self.options["unit"])
 
@@ -119,7 +124,7 @@ class Predict(Panel):
         if not bars:
             return number("actual", actual)
         if not isinstance(actual, Mapping) or {*actual} != {*bars}:
-            raise ValueError(f"actual: {actual!r} is not possible; allowed: a number for each of {', '.join(bars)}")
+            raise checks.refusal("actual", actual, f"a number for each of {', '.join(bars)}")
         return {name: number(f"actual: {name}", actual[name]) for name in bars}
 
 
@@ -158,7 +163,7 @@ def predict_panel(
     asked: dict[str, Any] = {"id": prediction_id, "question": text("question", question), "unit": unit}
     if choices:
         if low is not None or high is not None or bars:
-            raise ValueError("choices: these leave no room for low, high or bars; allowed: one or the other")
+            raise checks.refusal("choices", list(choices), "left out where there are low, high or bars")
         asked["choices"] = names("choices", choices)
     else:
         asked |= scale_of(low, high, scale, step)
@@ -171,28 +176,28 @@ def scale_of(low: float | None, high: float | None, scale: str, step: float | No
     """Return the scale on which a number is guessed. ValueError names what does not fit."""
     checks.choice("scale", scale, SCALES)
     if low is None or high is None:
-        raise ValueError("low, high: the scale has no ends; allowed: two numbers, or choices")
+        raise checks.refusal("low" if low is None else "high", None, "a number, unless there are choices")
     least, most = number("low", low), number("high", high)
     if not least < most:
-        raise ValueError(f"high: {high!r} is not possible; allowed: more than low, which is {low!r}")
+        raise checks.refusal("high", high, f"more than low, which is {low!r}")
     if scale == "log" and least <= 0:
-        raise ValueError(f"low: {low!r} is not possible on a log scale; allowed: more than 0")
+        raise checks.refusal("low", low, "more than 0 on a log scale")
     if step is not None and (scale == "log" or not 0 < number("step", step) <= most - least):
-        raise ValueError(f"step: {step!r} is not possible; allowed: up to high - low, on a linear scale")
+        raise checks.refusal("step", step, "up to high - low, on a linear scale")
     return {"low": least, "high": most, "scale": scale} | ({"step": number("step", step)} if step is not None else {})
 
 
 def number(name: str, value: Any) -> float:
     """Return a number without a fraction as int, others as float. ValueError if it is none, or not finite."""
     if not is_number(value) or not math.isfinite(value):
-        raise ValueError(f"{name}: {value!r} is not possible; allowed: a number")
+        raise checks.refusal(name, value, "a number")
     return int(value) if float(value).is_integer() else float(value)
 
 
 def text(name: str, value: Any) -> str:
     """Return some text. ValueError if it is none."""
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{name}: {value!r} is not possible; allowed: text")
+        raise checks.refusal(name, value, "text")
     return value
 
 
@@ -200,7 +205,7 @@ def names(name: str, values: Sequence[str]) -> list[str]:
     """Return distinct names. ValueError if they are not, or if they are only one."""
     each = [text(name, value) for value in values]
     if len(each) < 2 or len(set(each)) < len(each):
-        raise ValueError(f"{name}: {list(values)!r} is not possible; allowed: two or more different names")
+        raise checks.refusal(name, each, "two or more different names")
     return each
 
 

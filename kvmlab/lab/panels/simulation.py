@@ -85,7 +85,7 @@ CONTROLS: Mapping[str, Control] = {
     "tick_hz": slider("guest's tick", (100, 250, 500, 1000, 2000, 4000), 1000, "{} Hz".format),
     "housekeeping_cpus": slider(
         "housekeeping CPUs", range(1, 9), 1,
-        needs=(Need((), "no effect: the kernel does not balance, it takes the first one"),),
+        needs=(Need((), "no effect on what is shown"),),
     ),
     "housekeeping": choice("housekeeping CPUs are", HOUSEKEEPING_LOADS, "ticking"),
     "housekeeping_timer_us": slider(

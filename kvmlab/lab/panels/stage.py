@@ -9,6 +9,8 @@ from kvmlab.kernels import KERNELS, Kernel
 from kvmlab.lab.panels.controls import Value
 from kvmlab.lab.panels.one_timer import TIMER
 from kvmlab.lab.panels.panel import Panel
+from kvmlab.lab.panels.still import steps
+from kvmlab.lab.words import microseconds
 from kvmlab.policy import Policy
 from kvmlab.results.follow import follow_timer
 from kvmlab.results.story import Story
@@ -23,6 +25,14 @@ class Stage(Panel):
         """The story of these settings, by Python."""
         options: dict[str, Any] = self.settings
         return follow_timer(self.kernel, **{name: value for name, value in options.items() if name != "kernel"})
+
+    def still(self) -> str:
+        """Return the steps of the story."""
+        story = self.story
+        told = (
+            f"{microseconds(step.time_ns)}, {step.where}: {step.function}. {step.sentence}" for step in story.timeline
+        )
+        return steps(f"In the end {story.summary()}", told)
 
     @property
     def kernel(self) -> Kernel:
@@ -46,7 +56,7 @@ def stage_panel(
     - `controls`: the controls to offer; all unless told. `first`: those shown at once, the others under "more".
     - settings: options of `kvmlab.follow_timer` (times in ns).
 
-    ValueError names a kernel, a control or a value that is not possible.
+    ValueError names a kernel, a control or a value that is not allowed.
 
     >>> from kvmlab import panels
     >>> stage = panels.stage_panel(kernel="v5.2")
@@ -59,6 +69,4 @@ def stage_panel(
         checks.choice("kernels", name, tuple(KERNELS))
     given = {"kernels": kernels, "controls": controls, "first": first}
     options: dict[str, Any] = {name: list(value) for name, value in given.items() if value}
-    panel = Stage("stage", TIMER, options=options, policy=policy)
-    panel.settings = {**({"kernel": kernels[0]} if kernels else {}), **settings}
-    return panel
+    return Stage("stage", TIMER, {**({"kernel": kernels[0]} if kernels else {}), **settings}, options, policy)

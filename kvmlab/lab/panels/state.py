@@ -9,6 +9,7 @@ import re
 
 from kvmlab.lab.panels.controls import Settings, Value
 from kvmlab.lab.panels.simulation import HOST
+from kvmlab.scenario.checks import refusal
 
 ALL_DEFAULTS = "defaults"
 """The state in which every control says what it says at first."""
@@ -36,26 +37,26 @@ def state_text(settings: Settings) -> str:
 def read_state(text: str) -> dict[str, Value]:
     """Return all settings that a state stands for; what it does not name has its default.
 
-    ValueError names what is not possible, and what is.
+    ValueError names what is not allowed, and what is.
 
     >>> from kvmlab import panels
     >>> panels.read_state("vcpus=7 hlt_in_guest=1")["vcpus"]
     7
     """
     if not isinstance(text, str):
-        raise ValueError(f"state: {text!r} is not text; allowed: text such as vcpus=7 hlt_in_guest=1")
+        raise refusal("state", text, "text such as vcpus=7 hlt_in_guest=1")
     parts = [part for part in BLANKS.split(text) if part]
     if not parts:
-        raise ValueError(f"state: it is empty; allowed: name=value, such as vcpus=7, or {ALL_DEFAULTS}")
+        raise refusal("state", Quoted(text), f"name=value, such as vcpus=7, or {ALL_DEFAULTS}")
     changed: dict[str, Value] = {}
     for part in [] if parts == [ALL_DEFAULTS] else parts:
         name, sign, value = part.partition("=")
         if not sign:
-            raise ValueError(f"state: {quoted(part)} is not possible; allowed: name=value, such as vcpus=7")
+            raise refusal("state", Quoted(part), "name=value, such as vcpus=7")
         if name not in HOST.controls:
-            raise ValueError(f"state: {quoted(name)} is not a control; allowed: {', '.join(HOST.controls)}")
+            raise refusal("state: control", Quoted(name), f"one of {', '.join(HOST.controls)}")
         if name in changed:
-            raise ValueError(f"state: {name} is there twice; allowed: once")
+            raise refusal("state", Quoted(part), f"the only value of {name}")
         changed[name] = value_of(name, value)
     return {**HOST.defaults, **changed}
 
@@ -66,9 +67,11 @@ def value_of(name: str, text: str) -> Value:
     for value in values:
         if text_of(value) == text:
             return value
-    raise ValueError(f"state: {name} = {quoted(text)} is not possible; allowed: {', '.join(map(text_of, values))}")
+    raise refusal(f"state: {name}", Quoted(text), f"one of {', '.join(map(text_of, values))}")
 
 
-def quoted(text: str) -> str:
-    """Return a piece of a state as an error quotes it."""
-    return f'"{text}"' if len(text) <= LONGEST_QUOTE else f'"{text[:LONGEST_QUOTE]}..."'
+class Quoted(str):
+    """A piece of a state, which an error quotes as the browser does."""
+
+    def __repr__(self) -> str:
+        return f'"{self}"' if len(self) <= LONGEST_QUOTE else f'"{self[:LONGEST_QUOTE]}..."'

@@ -16,6 +16,7 @@ import numpy as np
 from kvmlab.engine import setup
 from kvmlab.engine.layout import CONSTANT, GIVEN, TABLES
 from kvmlab.lab.panels.controls import Control, Settings, Value
+from kvmlab.scenario.checks import refusal
 from kvmlab.scenario.scenario import Scenario
 
 Records: TypeAlias = list[dict[str, Any]]
@@ -43,10 +44,10 @@ class World:
         return {name: control.default for name, control in self.controls.items()}
 
     def complete(self, some: Settings) -> dict[str, Value]:
-        """Return all settings: these, and the defaults of the others. ValueError names what no control can be."""
+        """Return all settings: these, and the defaults of the others. ValueError names what is not allowed."""
         for name, value in some.items():
             if name not in self.controls:
-                raise ValueError(f"settings: {name!r} is not a control; allowed: {', '.join(self.controls)}")
+                raise refusal("control", name, f"one of {', '.join(self.controls)}")
             self.controls[name].check(name, value)
         return {**self.defaults, **some}
 

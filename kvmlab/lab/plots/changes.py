@@ -16,12 +16,14 @@ from kvmlab.lab.plots.exits import draw_bars, guest_groups, in_words
 from kvmlab.lab.plots.picture import RC, Picture, new_figure
 from kvmlab.lab.plots.policies import answer, draw_cell
 from kvmlab.lab.style import ADDED, INK, REMOVED
-from kvmlab.policy import POLICIES, Policy, VcpuFacts, ask, can_use_hv_timer, every_input, find
+from kvmlab.policy import POLICIES, Policy, Table, VcpuFacts, ask, can_use_hv_timer, every_input, find, table_bits
 from kvmlab.results.per_guest import compare_guests
 from kvmlab.scenario.example import three_guests
 from kvmlab.scenario.scenario import Scenario
 
 GROUNDS = {"+": ADDED, "-": REMOVED}
+CELLS = {"post": "may be\nposted", "hv timer": "hv timer", "hrtimer": "hrtimer"}
+"""What a cell says of an answer; whether a timer is posted in the end depends on more."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def side_of(choice: str | Policy) -> Side:
     """Return a policy by name, or a reader's own function; ValueError lists the known names."""
     if callable(choice):
         name = getattr(choice, "__name__", "policy")
-        return Side(name, choice, (f"{name}(vcpu)",))
+        return Side(name, Table(table_bits(choice)), (f"{name}(vcpu)",))
     return Side(choice, find(choice), predicates().get(choice, ("false",)))
 
 
@@ -95,12 +97,13 @@ def draw_changed(axes: Axes, old: Side, new: Side) -> tuple[int, int]:
             continue
         here += was != now
         x, y = 2 * facts.mwait_in_guest + facts.hlt_in_guest, int(facts.housekeeping_cpu)
-        draw_cell(axes, (x, y), now, now if was == now else f"{now}\nwas:\n{was}", framed=was != now)
+        text = CELLS[now] if was == now else f"{CELLS[now]}\nwas:\n{was}"
+        draw_cell(axes, (x, y), now, text, framed=was != now)
     axes.set_xlim(0, 4)
     axes.set_ylim(0, 2)
     axes.set_yticks([0.5, 1.5], ["isolated", "house-\nkeeping"])
-    axes.set_xticks([0.5, 1.5, 2.5, 3.5], ["none", "HLT", "MWAIT", "both"])
-    axes.set_xlabel("left to the guest (no exit)")
+    axes.set_xticks([0.5, 1.5, 2.5, 3.5], ["neither", "HLT", "MWAIT", "both"])
+    axes.set_xlabel("executed without an exit")
     axes.set_ylabel("vCPU's pCPU")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -135,11 +138,11 @@ def revision_view(
     left.set_title(f"{here} of 8 inputs changed{more}")
     draw_bars(right, groups, room=1.75)
     right.xaxis.set_major_locator(MaxNLocator(4))
-    right.set_xlabel("a second and vCPU, simulated")
+    right.set_xlabel("per vCPU per second, simulated")
     right.set_title(column)
     alt = (
         f"{old.name} to {new.name}. Left, with pi_inject_timer and APICv on: {here} of 8 inputs are answered "
-        f"otherwise; with either off, {elsewhere} of 24. Right, {column} a second and vCPU, simulated: "
+        f"otherwise; with either off, {elsewhere} of 24. Right, {column} per vCPU per second, simulated: "
         f"{in_words(groups)}."
     )
     return RevisionView(figure, alt, predicate_diff(old, new))

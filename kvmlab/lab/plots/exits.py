@@ -98,6 +98,6 @@ def by_guest(table: pd.DataFrame, column: str, *, title: str, unit: str, origin:
     >>> import kvmlab as kl
     >>> from kvmlab import plots
     >>> table = kl.compare_guests(kl.three_guests(duration_s=0.1), ["rev1", "rev3"])
-    >>> picture = plots.by_guest(table, "lost us", title="Who loses?", unit="us per vCPU and second")
+    >>> picture = plots.by_guest(table, "lost us", title="Who loses?", unit="us per vCPU per second")
     """
     return bars(guest_groups(table, column), title=title, label=f"{column}, {unit}, {origin}")

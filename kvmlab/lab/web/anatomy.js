@@ -1,8 +1,9 @@
 // The anatomy of an exit: way out, handling, way in; what perf's clock sees, what the guest loses, and a second of them.
 
-import { h, s } from "./dom.js";
+import { h } from "./dom.js";
 import { reach } from "./door.js";
 import { idle } from "./panel.js";
+import { patch, v } from "./patch.js";
 
 /**
  * @typedef {import("./world.js").Settings} Settings
@@ -14,6 +15,8 @@ import { idle } from "./panel.js";
  */
 
 const NAMES = { guest: "guest", out: "way out", handling: "handling by KVM", asleep: "asleep", wait: "wait for the deadline", in: "way in" };
+/** What a cost rests on, where one word would mislead. */
+const RESTS = /** @type {Record<string, string>} */ ({ memory: "from memory" });
 const GUEST = 76;
 const ASLEEP = 84;
 const BAR_Y = 44;
@@ -42,11 +45,12 @@ export function anatomy(panel) {
 
   function redraw() {
     if (!now) return;
-    picture.replaceChildren(draw(now, exitReach, gapReach, Math.max(300, panel.width()), `one exit, ${reason}`));
+    patch(picture, [draw(now, exitReach, gapReach, Math.max(300, panel.width()), `one exit, ${reason}`)]);
   }
 
   return {
     world: "exits",
+    only: panel.spec.options?.controls,
     first: Object.keys(panel.tools.data.worlds.exits.controls),
     body: [numbers, picture, legend],
     update(settings) {
@@ -116,7 +120,7 @@ function draw(costs, exitReach, gapReach, width, label) {
   const parts = partsOf(costs, exitReach, width);
   const bars = parts.map(({ name, ns, from, to }) => {
     const text = [name === "guest" ? "guest" : `${NAMES[name]} ${time(ns)}`, NAMES[name], name === "handling" ? "KVM" : name].find((each) => each.length * LETTER < to - from - 4);
-    return s("g", { class: `part ${name}` }, s("rect", { x: from, y: BAR_Y, width: to - from, height: BAR }), text ? s("text", { x: (from + to) / 2, y: BAR_Y + BAR / 2 + 4, "text-anchor": "middle" }, text) : null, s("title", {}, `${NAMES[name]}${ns ? `: ${time(ns)}` : ""}`));
+    return v("g", { class: `part ${name}` }, v("rect", { x: from, y: BAR_Y, width: to - from, height: BAR }), text ? v("text", { x: (from + to) / 2, y: BAR_Y + BAR / 2 + 4, "text-anchor": "middle" }, text) : null, v("title", {}, `${NAMES[name]}${ns ? `: ${time(ns)}` : ""}`));
   });
   const inside = parts.filter(({ name }) => name === "handling" || name === "asleep");
   const [from, to] = [inside[0].from, inside[inside.length - 1].to];
@@ -125,8 +129,8 @@ function draw(costs, exitReach, gapReach, width, label) {
   const right = width - end < 70 && to > width - 120;
   const marks = [
     bracket(from, to, BAR_Y - 6, -7, "perf"),
-    s("text", { class: "function", x: from - 4, y: BAR_Y - 10, "text-anchor": "end" }, "kvm_exit"),
-    s("text", { class: "function", x: right ? width : to + 4, y: BAR_Y - 10, "text-anchor": right ? "end" : "start" }, "kvm_entry"),
+    v("text", { class: "function", x: from - 4, y: BAR_Y - 10, "text-anchor": "end" }, "kvm_exit"),
+    v("text", { class: "function", x: right ? width : to + 4, y: BAR_Y - 10, "text-anchor": right ? "end" : "start" }, "kvm_entry"),
     middle(`perf's clock: ${time(costs.perf_ns)}`, (from + to) / 2, BAR_Y - 24, width, "perf"),
     ...(asleep ? [bracket(start, asleep.from, BAR_Y + BAR + 6, 7, "lost"), bracket(asleep.to, end, BAR_Y + BAR + 6, 7, "lost")] : [bracket(start, end, BAR_Y + BAR + 6, 7, "lost")]),
     middle(`the guest loses ${time(costs.lost_ns)}${asleep ? " (asleep, it loses nothing)" : ""}`, (start + end) / 2, BAR_Y + BAR + 29, width, "lost"),
@@ -135,11 +139,11 @@ function draw(costs, exitReach, gapReach, width, label) {
   const rows = [{ name: "average exit", ns: costs.lost_ns, text: micro(costs.lost_ns / 1000) }, { name: "longest", ns: 1000 * costs.longest_us, text: micro(costs.longest_us) }].map(({ name, ns, text }, i) => {
     const y = ROW_Y + i * (ROW + 7);
     const size = Math.max(1.5, ns * scale);
-    return s("g", { class: "gap" }, s("text", { x: 0, y: y + 11 }, name), s("rect", { x: NAME, y, width: size, height: ROW }), s("text", { class: "value", x: NAME + size + 5, y: y + 11 }, text));
+    return v("g", { class: "gap" }, v("text", { x: 0, y: y + 11 }, name), v("rect", { x: NAME, y, width: size, height: ROW }), v("text", { class: "value", x: NAME + size + 5, y: y + 11 }, text));
   });
-  return s("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT, role: "img", "aria-label": label },
-    s("defs", {}, s("pattern", { id: "kvmlab-asleep", width: 7, height: 7, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" }, s("rect", { class: "weave", width: 3, height: 7 }))),
-    ...bars, ...marks, s("text", { class: "small", x: 0, y: ROW_Y - 7 }, "In a second, on a scale of its own:"), ...rows);
+  return v("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT, role: "img", "aria-label": label },
+    v("defs", {}, v("pattern", { id: "kvmlab-asleep", width: 7, height: 7, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" }, v("rect", { class: "weave", width: 3, height: 7 }))),
+    ...bars, ...marks, v("text", { class: "small", x: 0, y: ROW_Y - 7 }, "In a second, on a scale of its own:"), ...rows);
 }
 
 /**
@@ -149,7 +153,7 @@ function draw(costs, exitReach, gapReach, width, label) {
  * @param {number} depth
  * @param {string} kind
  */
-const bracket = (from, to, y, depth, kind) => s("path", { class: `bracket ${kind}`, d: `M ${from + 0.5} ${y} v ${depth} H ${to - 0.5} v ${-depth}` });
+const bracket = (from, to, y, depth, kind) => v("path", { class: `bracket ${kind}`, d: `M ${from + 0.5} ${y} v ${depth} H ${to - 0.5} v ${-depth}` });
 
 /**
  * A text around a place, kept inside the picture.
@@ -161,7 +165,7 @@ const bracket = (from, to, y, depth, kind) => s("path", { class: `bracket ${kind
  */
 function middle(text, x, y, width, kind) {
   const half = (text.length * LETTER) / 2;
-  return s("text", { class: `row ${kind}`, x: Math.min(Math.max(x, half), width - half), y, "text-anchor": "middle" }, text);
+  return v("text", { class: `row ${kind}`, x: Math.min(Math.max(x, half), width - half), y, "text-anchor": "middle" }, text);
 }
 
 /** @param {Costs} costs @returns {[string, string][]} */
@@ -195,7 +199,7 @@ function keys(costs, { status, steps }, reason) {
   const rests = { out: status.exit_transition, handling: status[steps[reason]], in: status.entry_transition };
   return /** @type {PartName[]} */ (["out", "handling", "asleep", "wait", "in"])
     .filter((name) => costs[/** @type {"out"} */ (name)] > 0)
-    .map((name) => h("span", {}, h("span", { class: `key part-${name}` }), `${NAMES[name]} ${time(costs[/** @type {"out"} */ (name)])}`, name in rests ? h("span", { class: "rests" }, ` (${rests[/** @type {"out"} */ (name)]})`) : " (set here)"));
+    .map((name) => h("span", {}, h("span", { class: `key part-${name}` }), `${NAMES[name]} ${time(costs[/** @type {"out"} */ (name)])}`, name in rests ? h("span", { class: "rests" }, ` (${RESTS[rests[/** @type {"out"} */ (name)]] ?? rests[/** @type {"out"} */ (name)]})`) : " (set here)"));
 }
 
 /**

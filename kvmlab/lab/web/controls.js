@@ -1,6 +1,6 @@
 // The controls of a panel: native elements, each with a name, moved by keyboard, mouse and touch.
 
-import { h } from "./dom.js";
+import { h, write } from "./dom.js";
 
 /**
  * @typedef {import("./world.js").ControlSpec} ControlSpec
@@ -30,8 +30,11 @@ export function makeControl(spec, moved) {
 function enabler(element, inputs) {
   const why = h("span", { class: "why", id: `kvmlab-why-${(serial += 1)}` });
   element.append(why);
+  let known = /** @type {string | null} */ (null);
   /** @param {string | null} reason */
   return (reason) => {
+    if (reason === known) return;
+    known = reason;
     element.classList.toggle("idle", reason !== null);
     element.title = reason ?? "";
     why.textContent = reason ?? "";
@@ -52,8 +55,8 @@ function makeSlider(spec, moved) {
   const input = h("input", { type: "range", min: 0, max: spec.values.length - 1, step: 1, "aria-label": spec.label });
   /** @param {number} i */
   const say = (i) => {
-    text.textContent = spec.texts[i];
-    input.setAttribute("aria-valuetext", spec.texts[i]);
+    write(text, spec.texts[i]);
+    if (input.ariaValueText !== spec.texts[i]) input.setAttribute("aria-valuetext", spec.texts[i]);
   };
   input.addEventListener("input", () => {
     say(Number(input.value));
@@ -64,7 +67,7 @@ function makeSlider(spec, moved) {
     element,
     show(value) {
       const i = spec.values.indexOf(value);
-      input.value = String(i);
+      if (input.value !== String(i)) input.value = String(i);
       say(i);
     },
     enable: enabler(element, [input]),

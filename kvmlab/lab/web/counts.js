@@ -1,26 +1,34 @@
 // Counts and jitter: one row per revision, one column per question. Axes only grow; a ghost shows the state before.
 
-import { h, s } from "./dom.js";
+import { h } from "./dom.js";
 import { simulateEach } from "./figures.js";
+import { patch, v } from "./patch.js";
 
 /**
  * @typedef {import("./figures.js").Figures} Figures
+ * @typedef {import("./patch.js").Shapes} Shapes
  * @typedef {{x: number, width: number}} Box
- * @typedef {{title: string, unit: string, weight: number, draw: (figures: Figures, box: Box, y: number, limit: number) => Node[],
- *   value: (figures: Figures) => number, least: number, axis?: (box: Box) => Node[]}} Column
+ * @typedef {{title: string, short?: string, unit: string, weight: number, draw: (figures: Figures, box: Box, y: number, limit: number) => Shapes,
+ *   value: (figures: Figures) => number, least: number, axis?: (box: Box) => Shapes}} Column
  */
 
 const ROW = 40;
 const BAR = 20;
 const HEAD = 46;
+/** What the rows' names take at least, and at most so many letters of them. */
 const HEADS = 74;
+const NAME = 10;
+const BOLD = 7.8;
 const NARROW = 560;
 const LETTER = 7.2;
 const LOWEST_US = 0.1;
 const HIGHEST_US = 1000;
+/** A narrower log scale has every second label. */
+const DECADES = 160;
 
+const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 /** @param {number} value */
-const number = (value) => (Number.isNaN(value) ? "none" : value >= 10 ? Math.round(value).toLocaleString("en-US") : value === 0 ? "0" : value.toPrecision(2));
+const number = (value) => (Number.isNaN(value) ? "none" : value >= 10 ? whole.format(Math.round(value)) : value === 0 ? "0" : value.toPrecision(2));
 /** @param {number} ns */
 const us = (ns) => (Number.isNaN(ns) ? "none" : ns >= 1e5 ? (ns / 1000).toFixed(0) : ns >= 1e4 ? (ns / 1000).toFixed(1) : (ns / 1000).toFixed(2));
 
@@ -32,19 +40,29 @@ const us = (ns) => (Number.isNaN(ns) ? "none" : ns >= 1e5 ? (ns / 1000).toFixed(
 export function counts(panel) {
   const { data } = panel.tools;
   const options = panel.spec.options ?? {};
-  const columns = /** @type {string[]} */ (options.columns ?? ["exits", "latency", "taken"]).map((name) => COLUMNS(data)[name]);
+  const names = /** @type {string[]} */ (options.columns ?? ["exits", "latency", "taken"]);
+  const columns = names.map((name) => COLUMNS(data)[name]);
+  const withReasons = names.includes("exits");
   const limits = columns.map((column) => column.least);
   const picture = h("div", { class: "picture" });
   const legend = h("p", { class: "legend" });
   let shown = /** @type {Figures[]} */ ([]);
   let before = /** @type {Figures[]} */ ([]);
+  let explained = "";
+
+  function showReasons() {
+    const reasons = reasonsOf(data, shown);
+    if (reasons.join() === explained) return;
+    explained = reasons.join();
+    legend.replaceChildren(...reasons.map((reason) => h("span", {}, h("i", { class: `key ${reason}` }), reason)));
+  }
 
   function redraw() {
     columns.forEach((column, i) => {
       limits[i] = Math.max(limits[i], nice(1.02 * Math.max(...shown.map(column.value).filter((value) => !Number.isNaN(value)), 0)));
     });
-    picture.replaceChildren(chart(columns, limits, shown, before, Math.max(300, panel.width())));
-    if (columns.some((column) => column.title === COLUMNS(data).exits.title)) legend.replaceChildren(...reasons(data, shown));
+    patch(picture, [chart(columns, limits, shown, before, Math.max(300, panel.width()))]);
+    if (withReasons) showReasons();
   }
 
   return {
@@ -76,7 +94,7 @@ function say(shown, before) {
     return `${now.name} ${moved ? `from ${number(was.total)} to ` : ""}${number(now.total)}`;
   });
   const late = shown.map((now) => `${now.name} ${us(now.p99)}`);
-  return `VM exits per vCPU and second: ${parts.join(", ")}. 99 of 100 timer interrupts come within, in µs: ${late.join(", ")}. Simulated for ${(shown[0].duration / 1e9).toPrecision(2)} s.`;
+  return `VM exits per vCPU per second: ${parts.join(", ")}. How late 99 of 100 timer interrupts are at most (p99), in µs: ${late.join(", ")}. Simulated for ${(shown[0].duration / 1e9).toPrecision(2)} s.`;
 }
 
 /**
@@ -98,33 +116,35 @@ function nice(value) {
  */
 function chart(columns, limits, shown, before, width) {
   const stacked = width < NARROW;
-  const room = width - HEADS - 6;
+  const heads = Math.max(HEADS, 12 + BOLD * Math.min(NAME, Math.max(...shown.map(({ name }) => name.length))));
+  const room = width - heads - 6;
   const sum = columns.reduce((total, column) => total + column.weight, 0);
   const tall = HEAD + shown.length * ROW + 8;
-  let x = HEADS;
+  let x = heads;
   const parts = columns.map((column, i) => {
-    const box = stacked ? { x: HEADS, width: room - 10 } : { x, width: (room * column.weight) / sum - 16 };
+    const box = stacked ? { x: heads, width: room - 10 } : { x, width: (room * column.weight) / sum - 16 };
     x += (room * column.weight) / sum;
     const y = stacked ? i * tall : 0;
     const rows = shown.flatMap((figures, row) => [
-      ...(stacked || i === 0 ? [rowHead(figures.name, y + HEAD + row * ROW)] : []),
-      ...ghost(column, before[row], figures, box, y + HEAD + row * ROW, limits[i]),
+      ...(stacked || i === 0 ? [rowHead(figures.name, heads - 8, y + HEAD + row * ROW)] : []),
+      ghost(column, before[row], figures, box, y + HEAD + row * ROW, limits[i]),
       ...column.draw(figures, box, y + HEAD + row * ROW, limits[i]),
     ]);
-    return s("g", {}, ...columnHead(column, box, y, limits[i], shown.length), ...rows);
+    return v("g", {}, ...columnHead(column, box, y, limits[i], shown.length), ...rows);
   });
   const height = stacked ? tall * columns.length : tall;
   const alt = `${columns.map((column) => column.title).join("; ")}. ${say(shown, [])}`;
-  return s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": alt }, ...parts);
+  return v("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": alt }, ...parts);
 }
 
 /**
  * @param {string} name
+ * @param {number} x where it ends
  * @param {number} y
  */
-function rowHead(name, y) {
-  const short = name.length > 10 ? `${name.slice(0, 9)}…` : name;
-  return s("text", { class: "row", x: HEADS - 8, y: y + BAR / 2 + 9, "text-anchor": "end" }, short, s("title", {}, name));
+function rowHead(name, x, y) {
+  const short = name.length > NAME ? `${name.slice(0, NAME - 1)}…` : name;
+  return v("text", { class: "row", x, y: y + BAR / 2 + 9, "text-anchor": "end" }, short, v("title", {}, name));
 }
 
 /**
@@ -138,10 +158,10 @@ function columnHead(column, box, y, limit, rows) {
   const end = y + HEAD + rows * ROW;
   const axis = column.axis ? column.axis({ ...box }) : [0, 0.5, 1].map((share) => mark(box.x + share * box.width, number(share * limit), share));
   return [
-    s("text", { class: "title", x: box.x, y: y + 14 }, column.title),
-    s("text", { class: "small", x: box.x + box.width, y: y + 14, "text-anchor": "end" }, column.unit.length * 6 + column.title.length * 8 < box.width ? column.unit : ""),
-    s("line", { class: "axis", x1: box.x, x2: box.x, y1: y + HEAD - 6, y2: end }),
-    s("g", { transform: `translate(0 ${y + HEAD - 10})` }, ...axis),
+    v("text", { class: "title", x: box.x, y: y + 14 }, column.short && column.title.length * 8 > box.width ? column.short : column.title),
+    v("text", { class: "small", x: box.x + box.width, y: y + 14, "text-anchor": "end" }, column.unit.length * 6 + column.title.length * 8 < box.width ? column.unit : ""),
+    v("line", { class: "axis", x1: box.x, x2: box.x, y1: y + HEAD - 6, y2: end }),
+    v("g", { transform: `translate(0 ${y + HEAD - 10})` }, ...axis),
   ];
 }
 
@@ -151,7 +171,7 @@ function columnHead(column, box, y, limit, rows) {
  * @param {number} share 0 to 1: where on the axis
  */
 function mark(x, text, share) {
-  return s("text", { class: "tick", x, y: 0, "text-anchor": share === 0 ? "start" : share === 1 ? "end" : "middle" }, text);
+  return v("text", { class: "tick", x, y: 0, "text-anchor": share === 0 ? "start" : share === 1 ? "end" : "middle" }, text);
 }
 
 /**
@@ -164,9 +184,9 @@ function mark(x, text, share) {
  * @param {number} limit
  */
 function ghost(column, was, now, box, y, limit) {
-  if (!was || column.axis || Math.abs(column.value(was) - column.value(now)) < limit / 400) return [];
+  if (!was || column.axis || Math.abs(column.value(was) - column.value(now)) < limit / 400) return null;
   const width = (column.value(was) / limit) * box.width;
-  return [s("rect", { class: "ghost", x: box.x, y: y + 4, width: Math.max(width, 1), height: BAR + 8 })];
+  return v("rect", { class: "ghost", x: box.x, y: y + 4, width: Math.max(width, 1), height: BAR + 8 });
 }
 
 /**
@@ -178,21 +198,32 @@ function ghost(column, was, now, box, y, limit) {
 const bar = (value, text) => (figures, box, y, limit) => {
   const length = (value(figures) / limit) * box.width;
   return [
-    s("rect", { class: `bar ${figures.name}`, x: box.x, y: y + 8, width: Math.max(0, length), height: BAR }),
+    v("rect", { class: `bar ${figures.name}`, x: box.x, y: y + 8, width: Math.max(0, length), height: BAR }),
     label(text(value(figures)), box, length, y),
   ];
 };
 
 /**
- * A value at the end of its bar: outside where there is room, else inside.
+ * Whether a value at the end of its bar stands inside: where there is no room outside, but in the bar.
+ * @param {string} text
+ * @param {Box} box
+ * @param {number} length
+ */
+const isInside = (text, box, length) => length + roomOf(text) > box.width && length >= roomOf(text);
+/** @param {string} text */
+const roomOf = (text) => text.length * LETTER + 8;
+
+/**
+ * A value at the end of its bar.
  * @param {string} text
  * @param {Box} box
  * @param {number} length
  * @param {number} y
+ * @param {string} [kind]
  */
-function label(text, box, length, y) {
-  const inside = length + text.length * LETTER + 8 > box.width;
-  return s("text", { class: inside ? "value inside" : "value", x: box.x + length + (inside ? -6 : 5), y: y + 23, "text-anchor": inside ? "end" : "start" }, text);
+function label(text, box, length, y, kind = "") {
+  const inside = isInside(text, box, length);
+  return v("text", { class: inside ? `value inside ${kind}` : "value", x: box.x + length + (inside ? -6 : 5), y: y + 23, "text-anchor": inside ? "end" : "start" }, text);
 }
 
 /**
@@ -202,12 +233,12 @@ function label(text, box, length, y) {
  */
 const COLUMNS = (data) => ({
   exits: {
-    title: "VM exits", unit: "per vCPU and second", weight: 5, least: 1, value: (figures) => figures.total,
+    title: "VM exits", unit: "per vCPU per second", weight: 5, least: 1, value: (figures) => figures.total,
     draw: (figures, box, y, limit) => stack(figures, box, y, limit, data),
   },
   latency: {
-    title: "latency of the timer", unit: "µs, log scale", weight: 4, least: 1, value: (figures) => figures.p99 / 1000,
-    axis: (box) => [0.1, 1, 10, 100, 1000].map((value, i) => mark(logX(value, box), String(value), i / 4)),
+    title: "latency of the timer", short: "latency", unit: "µs, log scale", weight: 4, least: 1, value: (figures) => figures.p99 / 1000,
+    axis: (box) => (box.width < DECADES ? [0.1, 10, 1000] : [0.1, 1, 10, 100, 1000]).map((value, i, all) => mark(logX(value, box), String(value), i / (all.length - 1))),
     draw: (figures, box, y) => ridge(figures, box, y, data),
   },
   taken: {
@@ -215,7 +246,7 @@ const COLUMNS = (data) => ({
     draw: bar((figures) => 1000 * figures.taken, (value) => `${number(value)} ‰`),
   },
   gap: {
-    title: "longest gap", unit: "µs", weight: 2.2, least: 1, value: (figures) => figures.gap / 1000,
+    title: "longest gap", short: "gap", unit: "µs", weight: 2.2, least: 1, value: (figures) => figures.gap / 1000,
     draw: bar((figures) => figures.gap / 1000, (value) => `${number(value)} µs`),
   },
   places: {
@@ -223,7 +254,7 @@ const COLUMNS = (data) => ({
     draw: (figures, box, y) => shares(figures, box, y, data),
   },
   load: {
-    title: "busiest housekeeping CPU", unit: "% of its time on guests' timers", weight: 3.4, least: 1,
+    title: "busiest housekeeping CPU", short: "busiest CPU", unit: "% of its time on guests' timers", weight: 3.4, least: 1,
     value: (figures) => 100 * busiest(figures).share,
     draw: bar((figures) => 100 * busiest(figures).share, (value) => `${number(value)} %`),
   },
@@ -241,31 +272,31 @@ const busiest = (figures) => figures.load.reduce((most, cpu) => (cpu.share > mos
  * @param {import("./main.js").Data} data
  */
 function stack(figures, box, y, limit, data) {
+  const total = number(figures.total);
+  const length = (figures.total / limit) * box.width;
+  const free = box.x + length - (isInside(total, box, length) ? roomOf(total) : 0); // for the names of reasons
   let x = box.x;
   const parts = data.reasons.flatMap((reason) => {
     const rate = figures.exits.find((exit) => exit.reason === reason)?.rate ?? 0;
     const width = (rate / limit) * box.width;
-    if (width < 0.3) return [];
-    const segment = s("g", { class: `span ${reason}` },
-      s("rect", { x, y: y + 8, width, height: BAR }),
-      width > reason.length * LETTER + 6 ? s("text", { x: x + width / 2, y: y + 22, "text-anchor": "middle" }, reason) : null,
-      s("title", {}, `${reason}: ${number(rate)} per vCPU and second`));
+    if (width < 0.3) return [null];
+    const segment = v("g", { class: `span ${reason}` },
+      v("rect", { x, y: y + 8, width, height: BAR }),
+      Math.min(width, free - x) > reason.length * LETTER + 6 ? v("text", { x: x + Math.min(width, free - x) / 2, y: y + 22, "text-anchor": "middle" }, reason) : null,
+      v("title", {}, `${reason}: ${number(rate)} per vCPU per second`));
     x += width;
     return [segment];
   });
-  return [...parts, label(number(figures.total), box, x - box.x, y)];
+  return [...parts, label(total, box, length, y, "total")];
 }
 
 /**
- * The names of the reasons that occur.
+ * The reasons that occur.
  * @param {import("./main.js").Data} data
  * @param {Figures[]} shown
  */
-function reasons(data, shown) {
-  return data.reasons
-    .filter((reason) => shown.some((figures) => figures.exits.some((exit) => exit.reason === reason && exit.rate > 0)))
-    .map((reason) => h("span", {}, h("i", { class: `key ${reason}` }), reason));
-}
+const reasonsOf = (data, shown) =>
+  data.reasons.filter((reason) => shown.some((figures) => figures.exits.some((exit) => exit.reason === reason && exit.rate > 0)));
 
 /**
  * @param {number} value us
@@ -284,7 +315,7 @@ function logX(value, box) {
  * @param {import("./main.js").Data} data
  */
 function ridge(figures, box, y, data) {
-  if (figures.latencies === 0) return [s("text", { class: "value", x: box.x + 4, y: y + 23 }, "no timer interrupt")];
+  if (figures.latencies === 0) return [v("text", { class: "value", x: box.x + 4, y: y + 23 }, "no timer interrupt")];
   const cells = Math.max(20, Math.floor(box.width / 5));
   const heights = new Array(cells + 1).fill(0);
   figures.bins.forEach((n, i) => {
@@ -296,15 +327,15 @@ function ridge(figures, box, y, data) {
   /** @param {number} ns @param {string} name */
   const point = (ns, name) => {
     const x = logX(ns / 1000, box);
-    return s("g", { class: `mark ${name}` }, s("line", { x1: x, x2: x, y1: floor - (name === "max" ? 8 : 20), y2: floor + 3 }), s("title", {}, `${name}: ${us(ns)} µs`));
+    return v("g", { class: `mark ${name}` }, v("line", { x1: x, x2: x, y1: floor - (name === "max" ? 8 : 20), y2: floor + 3 }), v("title", {}, `${name}: ${us(ns)} µs`));
   };
   const text = `p99 ${us(figures.p99)}`;
   const x = logX(figures.p99 / 1000, box);
   const left = x + 8 + text.length * LETTER > box.x + box.width;
   return [
-    s("path", { class: `hill ${figures.name}`, d: hills }),
+    v("path", { class: `hill ${figures.name}`, d: hills }),
     point(figures.p50, "p50"), point(figures.p99, "p99"), point(figures.max, "max"),
-    s("text", { class: "value", x: x + (left ? -6 : 6), y: y + 15, "text-anchor": left ? "end" : "start" }, text),
+    v("text", { class: "value", x: x + (left ? -6 : 6), y: y + 15, "text-anchor": left ? "end" : "start" }, text),
   ];
 }
 
@@ -319,12 +350,12 @@ function shares(figures, box, y, data) {
   let x = box.x;
   return figures.places.flatMap((share, i) => {
     const width = share * box.width;
-    if (width < 0.3) return [];
+    if (width < 0.3) return [null];
     const text = `${data.names.places[i]} ${Math.round(100 * share)} %`;
-    const segment = s("g", { class: `place place${i}` },
-      s("rect", { x, y: y + 8, width, height: BAR }),
-      width > text.length * LETTER + 6 ? s("text", { x: x + width / 2, y: y + 22, "text-anchor": "middle" }, text) : null,
-      s("title", {}, text));
+    const segment = v("g", { class: `place place${i}` },
+      v("rect", { x, y: y + 8, width, height: BAR }),
+      width > text.length * LETTER + 6 ? v("text", { x: x + width / 2, y: y + 22, "text-anchor": "middle" }, text) : null,
+      v("title", {}, text));
     x += width;
     return [segment];
   });

@@ -1,14 +1,17 @@
 // The decision: a flow chart lit by the facts, each revision's predicate, and all 32 inputs; linked to one another.
 
-import { h, s } from "./dom.js";
+import { h, write } from "./dom.js";
 import { drawFlow, walk } from "./flow.js";
+import { group, patch, v } from "./patch.js";
 import { answer, hangsOn, indexOf, predicate } from "./predicate.js";
 
 /**
  * @typedef {import("./predicate.js").PolicyData} PolicyData
  * @typedef {import("./world.js").Settings} Settings
+ * @typedef {import("./patch.js").Shapes} Shapes
  * @typedef {{name: string, element: HTMLElement, radio: HTMLInputElement, said: HTMLElement, then: HTMLElement,
- *   cells: HTMLElement}} Row
+ *   cells: HTMLElement, holds: string, drawn: (cell: number, policy: PolicyData, hvTimer: boolean) => Shapes}} Row `holds`:
+ *   which terms are shown as true; `drawn`: the shapes of its 32 answers
  */
 
 const INPUTS = 32;
@@ -28,17 +31,25 @@ let serial = 0;
  */
 export function decision(panel) {
   const { facts, decision: chart } = panel.tools.data;
-  const group = `kvmlab-revision-${(serial += 1)}`;
+  const radios = `kvmlab-revision-${(serial += 1)}`;
   const flow = h("div", { class: "picture chart" });
-  const bands = h("div", { class: "bands", tabindex: 0, role: "slider", "aria-label": "which of the 32 inputs", "aria-valuemin": 0, "aria-valuemax": INPUTS - 1 });
+  const bands = h("div", { class: "bands", tabindex: 0, role: "slider", "aria-label": "which of the 32 inputs", "aria-valuemin": 0, "aria-valuemax": INPUTS - 1, click: clicked });
   const names = h("div", { class: "names", "aria-hidden": "true" }, ...facts.map((fact) => h("span", {}, fact)));
   const hint = h("p", { class: "hint" });
   const table = h("div", { class: "truth", role: "group", "aria-label": "the predicates and all 32 inputs" });
   let rows = /** @type {Row[]} */ ([]);
   let settings = /** @type {Settings} */ ({});
   let pointed = /** @type {{name: string, term: number} | null} */ (null);
+  let hinted = "";
+  let cell = 0;
+  const ground = kept((/** @type {number} */ size) => drawBands(facts, size));
 
   const chosen = () => (String(settings.revision) in panel.policies() ? String(settings.revision) : Object.keys(panel.policies())[0]);
+  /** @param {MouseEvent} event in a column */
+  function clicked(event) {
+    const left = /** @type {Element} */ (event.currentTarget).getBoundingClientRect().left;
+    choose(position(facts, Math.min(Math.max(Math.floor((event.clientX - left) / cell), 0), INPUTS - 1)));
+  }
   /** @param {number} index */
   const choose = (index) => panel.moved(Object.fromEntries(facts.map((name, i) => [name, answer(index, i)])));
 
@@ -61,14 +72,20 @@ export function decision(panel) {
     const hangs = hanging();
     const turned = pointed?.name === chosen() && hangs[index] ? walk(chart, { ...now, can_post: !now.can_post }) : [];
     const ways = { lit: walk(chart, now), maybe: walk(chart, { ...now, door: false }), other: turned };
-    flow.replaceChildren(drawFlow(chart, width < NARROW ? width : width - SIDE, ways, sentence(panel, settings, chosen(), ways.lit)));
-    const cell = Math.max(6, Math.min(14, Math.floor((width < NARROW ? width - NAMES : width - 430) / INPUTS)));
-    bands.replaceChildren(drawBands(facts, cell, index, choose));
+    patch(flow, [drawFlow(chart, width < NARROW ? width : width - SIDE, ways, sentence(panel, settings, chosen(), ways.lit))]);
+    cell = Math.max(6, Math.min(14, Math.floor((width < NARROW ? width - NAMES : width - 430) / INPUTS)));
+    const at = position(facts, index);
+    const height = facts.length * BAND;
+    const frame = v("path", { class: "frame", d: `M ${at * cell} ${height} V 0.5 h ${cell} V ${height}` });
+    patch(bands, [v("svg", { width: INPUTS * cell, height, "aria-hidden": "true" }, group(ground(cell)), frame)]);
     for (const row of rows) {
       const policy = panel.policies()[row.name];
-      row.cells.replaceChildren(drawCells(row.name, policy, facts, cell, index, Boolean(settings.hv_timer), pointed?.name === row.name ? hangs : [], choose));
+      const shapes = row.drawn(cell, policy, Boolean(settings.hv_timer));
+      patch(row.cells, [drawCells(row.name, policy, shapes, facts, cell, index, Boolean(settings.hv_timer), pointed?.name === row.name ? hangs : [])]);
     }
-    hint.replaceChildren(...(pointed ? [pointedAt(panel.policies()[pointed.name], pointed, hangs, index)] : legend()));
+    const hints = pointed ? `${pointed.name} ${pointed.term} ${index}` : "legend";
+    if (hints !== hinted) hint.replaceChildren(...(pointed ? [pointedAt(panel.policies()[pointed.name], pointed, hangs, index)] : legend()));
+    hinted = hints;
   }
 
   /** @param {{name: string, term: number} | null} at */
@@ -79,13 +96,25 @@ export function decision(panel) {
 
   /** @param {string} name @returns {Row} */
   function makeRow(name) {
-    const radio = h("input", { type: "radio", name: group, "aria-label": `${name}: show its way`, change: () => panel.moved({ revision: name }) });
+    const radio = h("input", { type: "radio", name: radios, "aria-label": `${name}: show its way`, change: () => panel.moved({ revision: name }) });
     const said = h("span", { class: "said" });
     const then = h("span", { class: "follows" });
-    const cells = h("div", { class: "cells" });
+    const cells = h("div", { class: "cells", click: clicked });
     const own = name === panel.policy?.name ? " (yours)" : "";
     const label = h("label", {}, radio, h("b", {}, name + own), then);
-    return { name, radio, said, then, cells, element: h("div", { class: "revision" }, label, said, cells) };
+    const drawn = kept((/** @type {number} */ size, /** @type {PolicyData} */ policy, /** @type {boolean} */ hvTimer) => drawAnswers(policy, facts, size, hvTimer));
+    return { name, radio, said, then, cells, drawn, holds: "", element: h("div", { class: "revision" }, label, said, cells) };
+  }
+
+  /** @param {Row} row @param {PolicyData} policy @param {number} index */
+  function sayTerms(row, policy, index) {
+    const holds = policy.terms.map(({ text, bits }) => `${answer(bits, index)} ${text}`).join();
+    if (holds === row.holds) return;
+    row.holds = holds;
+    const { name } = row;
+    row.said.replaceChildren(predicate(policy, index, (term) => ({
+      tabindex: 0, mouseenter: () => point({ name, term }), mouseleave: () => point(null), focus: () => point({ name, term }), blur: () => point(null),
+    })));
   }
 
   return {
@@ -102,13 +131,12 @@ export function decision(panel) {
         pointed = null;
       }
       const index = indexOf(facts, settings);
-      for (const { name, radio, said, then, element } of rows) {
+      for (const row of rows) {
+        const { name, radio, then, element } = row;
         radio.checked = name === chosen();
         element.classList.toggle("chosen", radio.checked);
-        said.replaceChildren(predicate(policies[name], index, (term) => ({
-          tabindex: 0, mouseenter: () => point({ name, term }), mouseleave: () => point(null), focus: () => point({ name, term }), blur: () => point(null),
-        })));
-        then.textContent = `→ ${follows(policies[name], index, Boolean(settings.hv_timer))}`;
+        sayTerms(row, policies[name], index);
+        write(then, `→ ${follows(policies[name], index, Boolean(settings.hv_timer))}`);
       }
       bands.setAttribute("aria-valuenow", String(position(facts, index)));
       bands.setAttribute("aria-valuetext", inputText(facts, index));
@@ -119,7 +147,7 @@ export function decision(panel) {
     key(event) {
       const by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
       if (event.target !== bands || !by) return false;
-      const next = (position(facts, indexOf(facts, settings)) + by + INPUTS) % INPUTS;
+      const next = (position(facts, indexOf(facts, panel.settings)) + by + INPUTS) % INPUTS;
       choose(position(facts, next));
       return true;
     },
@@ -168,7 +196,11 @@ function sentence(panel, settings, name, way) {
 /** What the shapes of the cells mean. */
 function legend() {
   /** @param {string} kind @param {string} text */
-  const key = (kind, text) => h("span", {}, s("svg", { width: 12, height: 14, "aria-hidden": "true" }, ...shape(kind, 0, 12, 14)), ` ${text}`);
+  const key = (kind, text) => {
+    const mark = h("span", { "aria-hidden": "true" });
+    patch(mark, [v("svg", { width: 12, height: 14 }, shape(kind, 0, 12, 14))]);
+    return h("span", {}, mark, ` ${text}`);
+  };
   return [key("posted", "may be posted"), key("hv", "preemption timer"), key("none", "neither"), h("span", {}, "Point at a term; click a cell.")];
 }
 
@@ -193,39 +225,39 @@ function pointedAt(policy, { name, term }, hangs, index) {
  */
 function shape(kind, x, size, height) {
   const w = Math.max(size - 2, 3);
-  if (kind === "posted") return [s("rect", { class: "cell posted", x: x + 1, y: 1, width: w, height: height - 2 })];
-  if (kind === "hv") return [s("rect", { class: "cell hv", x: x + 1, y: height / 2 + 1, width: w, height: height / 2 - 2 })];
-  return [s("rect", { class: "cell none", x: x + 1, y: height - 4, width: w, height: 2 })];
+  if (kind === "posted") return v("rect", { class: "cell posted", x: x + 1, y: 1, width: w, height: height - 2 });
+  if (kind === "hv") return v("rect", { class: "cell hv", x: x + 1, y: height / 2 + 1, width: w, height: height / 2 - 2 });
+  return v("rect", { class: "cell none", x: x + 1, y: height - 4, width: w, height: 2 });
 }
 
 /**
- * Listen to clicks on columns.
- * @param {string[]} facts
- * @param {number} cell
- * @param {(index: number) => void} choose
+ * Return a function that works out the shapes of some arguments; of the same ones as the last time it hands over the same.
+ * @template {unknown[]} A
+ * @param {(...given: A) => Shapes} draw
+ * @returns {(...given: A) => Shapes}
  */
-const clicked = (facts, cell, choose) => (/** @type {MouseEvent} */ event) => {
-  const left = /** @type {Element} */ (event.currentTarget).getBoundingClientRect().left;
-  choose(position(facts, Math.min(Math.max(Math.floor((event.clientX - left) / cell), 0), INPUTS - 1)));
-};
+function kept(draw) {
+  let last = /** @type {A | null} */ (null);
+  let shapes = /** @type {Shapes} */ ([]);
+  return (...given) => {
+    if (!last?.every((each, i) => each === given[i])) shapes = draw(...given);
+    last = given;
+    return shapes;
+  };
+}
 
 /**
  * Which fact is true in which column.
  * @param {string[]} facts
  * @param {number} cell
- * @param {number} index
- * @param {(index: number) => void} choose
+ * @returns {Shapes}
  */
-function drawBands(facts, cell, index, choose) {
-  const at = position(facts, index);
+function drawBands(facts, cell) {
   const bars = facts.flatMap((_, i) =>
     Array.from({ length: INPUTS }, (__, column) => column)
       .filter((column) => answer(position(facts, column), i))
-      .map((column) => s("rect", { class: "band", x: column * cell, y: i * BAND + 2, width: cell, height: BAND - 4 })));
-  const height = facts.length * BAND;
-  return s("svg", { width: INPUTS * cell, height, "aria-hidden": "true", click: clicked(facts, cell, choose) },
-    s("rect", { class: "ground", width: INPUTS * cell, height }), ...bars,
-    s("path", { class: "frame", d: `M ${at * cell} ${height} V 0.5 h ${cell} V ${height}` }));
+      .map((column) => v("rect", { class: "band", x: column * cell, y: i * BAND + 2, width: cell, height: BAND - 4 })));
+  return [v("rect", { class: "ground", width: INPUTS * cell, height: facts.length * BAND }), ...bars];
 }
 
 /**
@@ -244,27 +276,39 @@ export function runs(list) {
 
 /**
  * All 32 answers of one revision.
+ * @param {PolicyData} policy
+ * @param {string[]} facts
+ * @param {number} cell
+ * @param {boolean} hvTimer
+ * @returns {Shapes}
+ */
+function drawAnswers(policy, facts, cell, hvTimer) {
+  const cells = Array.from({ length: INPUTS }, (_, column) => {
+    const input = position(facts, column);
+    const kind = answer(policy.bits, input) ? "posted" : hvTimer && answer(policy.hv, input) ? "hv" : "none";
+    return v("g", {}, shape(kind, column * cell, cell, CELL_HEIGHT), v("title", {}, `${inputText(facts, input)}: ${follows(policy, input, hvTimer)}`));
+  });
+  return [v("rect", { class: "ground", width: INPUTS * cell, height: CELL_HEIGHT }), ...cells];
+}
+
+/**
+ * The answers of one revision, those that hang on a term framed, and where the reader is.
  * @param {string} name
  * @param {PolicyData} policy
+ * @param {Shapes} answers
  * @param {string[]} facts
  * @param {number} cell
  * @param {number} index
  * @param {boolean} hvTimer
  * @param {boolean[]} hangs
- * @param {(index: number) => void} choose
  */
-function drawCells(name, policy, facts, cell, index, hvTimer, hangs, choose) {
+function drawCells(name, policy, answers, facts, cell, index, hvTimer, hangs) {
   const at = position(facts, index);
-  const cells = Array.from({ length: INPUTS }, (_, column) => {
-    const input = position(facts, column);
-    const kind = answer(policy.bits, input) ? "posted" : hvTimer && answer(policy.hv, input) ? "hv" : "none";
-    return s("g", {}, ...shape(kind, column * cell, cell, CELL_HEIGHT), s("title", {}, `${inputText(facts, input)}: ${follows(policy, input, hvTimer)}`));
-  });
   const rings = runs(Array.from({ length: INPUTS }, (_, column) => Boolean(hangs[position(facts, column)]))).map(({ from, to }) =>
-    s("rect", { class: "ring", x: from * cell + 1, y: 1, width: (to - from) * cell - 2, height: CELL_HEIGHT - 2 }));
+    v("rect", { class: "ring", x: from * cell + 1, y: 1, width: (to - from) * cell - 2, height: CELL_HEIGHT - 2 }));
   const posting = Array.from({ length: INPUTS }, (_, i) => i).filter((i) => answer(policy.bits, i)).length;
   const label = `${name} may be posted for ${posting} of ${INPUTS} inputs; here: ${follows(policy, index, hvTimer)}`;
-  return s("svg", { width: INPUTS * cell, height: CELL_HEIGHT, role: "img", "aria-label": label, click: clicked(facts, cell, choose) },
-    s("rect", { class: "ground", width: INPUTS * cell, height: CELL_HEIGHT }), ...cells, ...rings,
-    s("path", { class: "frame", d: `M ${at * cell} 0 V ${CELL_HEIGHT} m ${cell} 0 V 0` }));
+  return v("svg", { width: INPUTS * cell, height: CELL_HEIGHT, role: "img", "aria-label": label },
+    group(answers), group(rings),
+    v("path", { class: "frame", d: `M ${at * cell} 0 V ${CELL_HEIGHT} m ${cell} 0 V 0` }));
 }

@@ -2,7 +2,8 @@
 
 import { drawDoor } from "./doorway.js";
 import { h } from "./dom.js";
-import { readOffers, sharesSoFar } from "./offers.js";
+import { offerCodes, readOffers, sharesSoFar } from "./offers.js";
+import { patch } from "./patch.js";
 import { makePlayer } from "./player.js";
 import { playerKey, playWhenSeen } from "./seen.js";
 import { readTrace } from "./story.js";
@@ -35,10 +36,10 @@ export function door(panel) {
   const player = makePlayer(
     (at, settled) => {
       if (!drawing || !run) return;
-      drawing.show(at);
+      patch(picture, [drawing(at)]);
       const done = at % 1 === 0 ? at - 1 : Math.floor(at);
-      caption.replaceChildren(...captionOf(run, done, data.story));
       caption.setAttribute("aria-live", settled ? "polite" : "off");
+      caption.replaceChildren(...captionOf(run, done, data.story));
     },
     (i) => (i < SLOW ? SLOW_WEIGHT : i < MIDDLE ? 1 : FAST_WEIGHT),
   );
@@ -46,12 +47,12 @@ export function door(panel) {
   function redraw() {
     if (!run) return;
     drawing = drawDoor(run, horizon, Math.max(300, panel.width()), sentence(run));
-    picture.replaceChildren(drawing.element);
   }
 
   return {
     world: "door",
     first: ["deadline_us", "period_us", "vcpus"],
+    only: panel.spec.options?.controls,
     body: [picture, player.element, caption],
     update(settings, first) {
       run = simulateDoor(panel.tools, settings);
@@ -59,7 +60,7 @@ export function door(panel) {
       redraw();
       player.reset(run.offers.length, !first);
       if (first) playWhenSeen(panel, picture, player);
-      else if (!player.playing) player.seek(Infinity);
+      else player.end();
       return sentence(run);
     },
     resize() {
@@ -81,7 +82,7 @@ function simulateDoor({ engine, data }, settings) {
   const world = data.worlds.door;
   engine.prepare(given(world, settings), world.constant);
   engine.call("run", data.door.until_ns);
-  const offers = readOffers(readTrace(engine, 0), data.story.codes).slice(0, data.door.shown);
+  const offers = readOffers(readTrace(engine, 0, offerCodes(data.story.codes)), data.story.codes).slice(0, data.door.shown);
   const [fired, housekeeping] = [engine.column("pcpus", "fired"), engine.column("pcpus", "housekeeping")];
   const cpus = Array.from({ length: engine.length.pcpus }, (_, cpu) => cpu);
   const timers = cpus.reduce((sum, cpu) => sum + fired(cpu), 0);

@@ -158,8 +158,7 @@ export class Engine {
   column(table, field) {
     const { fields, size } = this.layout.tables[table];
     const [offset, kind] = field === undefined ? [0, "i8"] : fields[field];
-    const view = new DataView(this.memory.buffer, this.address[table]);
-    return (entry) => get(view, entry * size + offset, kind);
+    return reader(new DataView(this.memory.buffer, this.address[table]), offset, size, kind);
   }
 
   /**
@@ -189,15 +188,21 @@ function put(view, at, kind, value) {
 }
 
 /**
- * Read one number; beyond 2**53 it is rounded.
+ * Return a function that reads the number of an entry; beyond 2**53 it is rounded.
  * @param {DataView} view
- * @param {number} at
- * @param {string} kind
- * @returns {number}
+ * @param {number} offset of the first
+ * @param {number} size from one to the next
+ * @param {string} kind numpy's
+ * @returns {(entry: number) => number}
  */
-function get(view, at, kind) {
-  if (kind === "i8") return view.getInt32(at + 4, true) * HIGH + view.getUint32(at, true);
-  if (kind === "f8") return view.getFloat64(at, true);
-  if (kind === "u4") return view.getUint32(at, true);
-  return view.getInt8(at);
+function reader(view, offset, size, kind) {
+  if (kind === "i8") {
+    return (entry) => {
+      const at = entry * size + offset;
+      return view.getInt32(at + 4, true) * HIGH + view.getUint32(at, true);
+    };
+  }
+  if (kind === "f8") return (entry) => view.getFloat64(entry * size + offset, true);
+  if (kind === "u4") return (entry) => view.getUint32(entry * size + offset, true);
+  return (entry) => view.getInt8(entry * size + offset);
 }

@@ -3,7 +3,7 @@
 import { given } from "./world.js";
 
 /**
- * @typedef {{reason: string, rate: number}} Exit per vCPU and second
+ * @typedef {{reason: string, rate: number}} Exit per vCPU per second
  * @typedef {{name: string, duration: number, exits: Exit[], total: number, p50: number, p99: number, max: number,
  *   bins: number[], latencies: number, taken: number, gap: number, places: number[],
  *   load: {cpu: number, share: number, queue: number}[]}} Figures times in ns, shares from 0 to 1

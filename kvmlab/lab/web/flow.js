@@ -1,6 +1,6 @@
 // A flow chart: questions that Python hands over, the way through them, and how it is drawn.
 
-import { s } from "./dom.js";
+import { v } from "./patch.js";
 
 /**
  * @typedef {{asks: string[], text: string[], yes: string, no: string, at: [number, number]}} Question
@@ -57,13 +57,13 @@ export function drawFlow(chart, width, ways, label) {
     const state = ways.lit.includes(name) ? "lit" : ways.maybe.includes(name) ? "maybe" : ways.other.includes(name) ? "other" : "";
     const top = y - (text.length * LINE) / 2 + 11;
     const end = name in chart.ends;
-    return s("g", { class: `box ${end ? "end" : "question"} ${end ? name : ""} ${state}` },
-      s("rect", { x: left, y: y - h / 2, width: w, height: h, rx: end ? 16 : 4 }),
-      ...text.map((line, i) => s("text", { x: left + w / 2, y: top + i * LINE, "text-anchor": "middle" }, line)),
-      end ? s("title", {}, `${chart.ends[name].says}: ${chart.ends[name].exit ?? "no"} exit`) : null);
+    return v("g", { class: `box ${end ? "end" : "question"} ${end ? name : ""} ${state}` },
+      v("rect", { x: left, y: y - h / 2, width: w, height: h, rx: end ? 16 : 4 }),
+      ...text.map((line, i) => v("text", { x: left + w / 2, y: top + i * LINE, "text-anchor": "middle" }, line)),
+      end ? v("title", {}, `${chart.ends[name].says}: ${chart.ends[name].exit ?? "no"} exit`) : null);
   });
   const height = place.height;
-  return s("svg", { class: "flow", viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label },
+  return v("svg", { class: "flow", viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label },
     ...edges.map((each) => each.line), ...boxes, ...edges.map((each) => each.label));
 }
 
@@ -107,8 +107,8 @@ function edge(place, from, to, answer, ways) {
   const start = sideways ? { x: a.left + a.w, y: a.y } : { x: a.x, y: a.y + a.h / 2 };
   const end = sideways ? { x: b.left, y: b.y } : { x: b.x, y: b.y - b.h / 2 };
   const bus = sideways ? `H ${end.x - TURN} V ${end.y}` : `V ${end.y - TURN} H ${end.x}`;
-  const line = s("path", { class: `edge ${state}`, d: `M ${start.x} ${start.y} ${onward ? "" : bus} ${sideways ? `V ${end.y} H ${end.x - 5}` : `H ${end.x} V ${end.y - 5}`}` });
-  const head = s("path", { class: `tip ${state}`, d: sideways ? `M ${end.x} ${end.y} l -7 -4 v 8 z` : `M ${end.x} ${end.y} l -4 -7 h 8 z` });
+  const line = v("path", { class: `edge ${state}`, d: `M ${start.x} ${start.y} ${onward ? "" : bus} ${sideways ? `V ${end.y} H ${end.x - 5}` : `H ${end.x} V ${end.y - 5}`}` });
+  const head = v("path", { class: `tip ${state}`, d: sideways ? `M ${end.x} ${end.y} l -7 -4 v 8 z` : `M ${end.x} ${end.y} l -4 -7 h 8 z` });
   const at = sideways ? { x: start.x + GAP / 2 - 2, y: start.y - 4, "text-anchor": "middle" } : { x: start.x + 4, y: start.y + 10, "text-anchor": "start" };
-  return { rank: ["", "other", "maybe", "lit"].indexOf(state), line: s("g", {}, line, head), label: s("text", { class: `answer ${state}`, ...at }, answer) };
+  return { rank: ["", "other", "maybe", "lit"].indexOf(state), line: v("g", {}, line, head), label: v("text", { class: `answer ${state}`, ...at }, answer) };
 }

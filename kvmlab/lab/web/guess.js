@@ -1,6 +1,7 @@
 // Where a guess is made: numbers that are dragged, stepped or typed, or one of several choices. Each shows the truth too.
 
 import { h } from "./dom.js";
+import { refusal } from "./refusal.js";
 import { grown, makeScale } from "./scale.js";
 import { compared, digits } from "./verdict.js";
 
@@ -112,7 +113,7 @@ function numberRow(name, asked, ears) {
     const number = Number(text.replaceAll(",", ""));
     if (text.trim() !== "" && number >= asked.low && number <= asked.high) return move(number);
     draw(scale);
-    ears.refused(`guess: "${text}" is not possible; allowed: a number from ${digits(asked.low, DIGITS)} to ${digits(asked.high, DIGITS)} ${asked.unit}`.trim());
+    ears.refused(refusal("guess", text, `a number from ${digits(asked.low, DIGITS)} to ${digits(asked.high, DIGITS)} ${asked.unit}`.trim()).message);
   }
   /** @param {import("./scale.js").Scale} now */
   function draw(now) {

@@ -6,7 +6,7 @@ import { h, s } from "./dom.js";
 /**
  * @typedef {{id: string, label: string, title: string, author: string, date: string, released: string, merged: boolean,
  *   revision: boolean, changes: string, why: string, function: string, terms: string[], posts: Record<string, boolean>,
- *   gains: string, pays: string, url: string}} Bead
+ *   gains?: string, pays?: string, url: string}} Bead
  * @typedef {{text: string, mark: "came" | "went" | "stayed"}} Marked
  */
 
@@ -78,7 +78,7 @@ export function history(panel) {
       picture.setAttribute("aria-valuetext", `${bead.label}, ${day(bead.date)}, ${bead.released}`);
       back.disabled = at === 0;
       forth.disabled = at === last;
-      return `${bead.label}. Who gains: ${bead.gains} Who pays: ${bead.pays}`;
+      return bead.gains && bead.pays ? `${bead.label}. Who gains: ${bead.gains} Who pays: ${bead.pays}` : `${bead.label}, ${day(bead.date)}.`;
     },
     resize: redraw,
     key(event) {

@@ -12,6 +12,8 @@ import { readState, stateText } from "./state.js";
 
 const HASH = "#lab:";
 const COPIED_MS = 1600;
+/** The address follows once the controls have rested this long: browsers take their time, and refuse many changes. */
+const RESTED_MS = 200;
 
 /**
  * Return which preset some settings are.
@@ -61,6 +63,12 @@ export function lab(panel) {
     panel.moved(settings);
   });
   if (onPage()) followAddress(state);
+  let moving = 0;
+  /** @param {string} text */
+  const address = (text) => {
+    clearTimeout(moving);
+    moving = window.setTimeout(() => history.replaceState(history.state, "", HASH + text.replaceAll(" ", "+")), RESTED_MS);
+  };
 
   return {
     ...inner,
@@ -72,7 +80,7 @@ export function lab(panel) {
       bar.show(preset);
       const text = stateText(controls, settings);
       state.show(text);
-      if (!first && onPage()) history.replaceState(history.state, "", HASH + text.replaceAll(" ", "+"));
+      if (!first && onPage()) address(text);
       return inner.update(settings, first);
     },
   };

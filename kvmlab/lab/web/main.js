@@ -35,7 +35,7 @@ let loading = /** @type {Promise<Tools> | null} */ (null);
  * @param {Data} data
  * @returns {Promise<Tools>}
  */
-export function load(data) {
+function load(data) {
   loading ??= (async () => {
     const [engine, binLows] = await Promise.all([Engine.load(data), unpackNumbers(data.bin_lows)]);
     data.binMiddles = Array.from(binLows, (low, i) => (i + 1 < binLows.length ? (low + binLows[i + 1] - 1) / 2 : low));

@@ -3,6 +3,7 @@
 import { readBeats } from "./beats.js";
 import { h } from "./dom.js";
 import { drawMove } from "./move_picture.js";
+import { patch } from "./patch.js";
 import { makePlayer } from "./player.js";
 import { predicate } from "./predicate.js";
 import { playerKey, playWhenSeen } from "./seen.js";
@@ -40,14 +41,18 @@ export function move(panel) {
   let now = /** @type {Moved | null} */ (null);
   let settings = /** @type {Settings} */ ({});
 
+  /** The table beside the picture takes its share of the panel's width; it is asked for once, not with every frame. */
+  let room = 0;
+  const width = () => (room ||= picture.clientWidth) || panel.width();
+
   const player = makePlayer(
     (position, settled) => {
       if (!now) return;
       const i = Math.min(Math.floor(position), now.beats.length - 1);
-      picture.replaceChildren(drawMove(now.beats[i], now.beats[i + 1] ?? null, position - i, now.cpus, Math.max(300, picture.clientWidth || panel.width()), said(now)));
+      patch(picture, [drawMove(now.beats[i], now.beats[i + 1] ?? null, position - i, now.cpus, Math.max(300, width()), said(now))]);
+      caption.setAttribute("aria-live", settled ? "polite" : "off");
       caption.replaceChildren(...told(now, i, data.move));
       asked.replaceChildren(...questionOf(panel, settings, now.beats[i]));
-      caption.setAttribute("aria-live", settled ? "polite" : "off");
       if (position >= now.beats.length - 1 && !played.has(keyOf(settings))) {
         played.set(keyOf(settings), now);
         drawGrid();
@@ -85,11 +90,12 @@ export function move(panel) {
       drawGrid();
       player.reset(now.beats.length - 1, false);
       if (first) playWhenSeen(panel, picture, player);
-      else if (matchMedia("(prefers-reduced-motion: reduce)").matches || panel.still) player.seek(Infinity);
+      else if (matchMedia("(prefers-reduced-motion: reduce)").matches || panel.still) player.end();
       else player.play();
       return said(now);
     },
     resize() {
+      room = 0;
       player.reset((now?.beats.length ?? 1) - 1, true);
     },
     key: (event) => event.target === picture && playerKey(event, player),

@@ -1,6 +1,6 @@
 // The picture of a move: three pCPUs, the vCPU's token, the armed timer, and the field vcpu->cpu as a note that lags behind.
 
-import { s } from "./dom.js";
+import { v } from "./patch.js";
 
 /**
  * @typedef {import("./beats.js").Beat} Beat
@@ -37,23 +37,23 @@ export function drawMove(beat, next, share, cpus, width, label) {
   const middle = (role) => left(role) + size / 2;
   const boxes = ROLES.map((role) => {
     const asked = beat.question && beat.field === role;
-    return s("g", { class: `seat-cpu ${cpus[role].kind === "isolated" ? "isolated" : "housekeeping"} ${asked ? "asked" : ""}` },
-      s("rect", { x: left(role) + 1, y: BOX_Y, width: size - 2, height: BOX, rx: 8 }),
-      s("text", { class: "row", x: left(role) + 8, y: BOX_Y + 17 }, `pCPU ${cpus[role].number}`),
-      s("text", { class: "small", x: left(role) + 8, y: BOX_Y + 32 }, size < 118 && cpus[role].kind !== "isolated" ? "housek." : cpus[role].kind));
+    return v("g", { class: `seat-cpu ${cpus[role].kind === "isolated" ? "isolated" : "housekeeping"} ${asked ? "asked" : ""}` },
+      v("rect", { x: left(role) + 1, y: BOX_Y, width: size - 2, height: BOX, rx: 8 }),
+      v("text", { class: "row", x: left(role) + 8, y: BOX_Y + 17 }, `pCPU ${cpus[role].number}`),
+      v("text", { class: "small", x: left(role) + 8, y: BOX_Y + 32 }, size < 118 && cpus[role].kind !== "isolated" ? "housek." : cpus[role].kind));
   });
   const x = next ? middle(beat.at) + share * (middle(next.at) - middle(beat.at)) : middle(beat.at);
   const y = BOX_Y + BOX - TOKEN - 6 - (next && next.at !== beat.at ? 26 * Math.sin(Math.PI * share) : 0);
   const out = beat.exit !== null && !beat.posted;
-  const token = s("g", { class: `token ${out ? "out" : ""}` }, s("circle", { cx: x, cy: y, r: TOKEN }), s("text", { x, y: y + 4, "text-anchor": "middle" }, "vCPU"));
+  const token = v("g", { class: `token ${out ? "out" : ""}` }, v("circle", { cx: x, cy: y, r: TOKEN }), v("text", { x, y: y + 4, "text-anchor": "middle" }, "vCPU"));
   const stale = beat.field !== beat.at;
   const noteX = Math.min(Math.max(middle(beat.field), 84), width - 84);
-  const note = s("g", { class: `field ${stale ? "stale" : ""}` },
-    s("path", { class: "pointer", d: `M ${noteX} ${NOTE_Y} L ${middle(beat.field)} ${BOX_Y + BOX + 7}` }),
-    s("path", { class: "tip", d: `M ${middle(beat.field)} ${BOX_Y + BOX + 1} l -5 8 h 10 z` }),
-    s("rect", { x: noteX - 82, y: NOTE_Y, width: 164, height: NOTE, rx: 3 }),
-    s("text", { class: "function", x: noteX, y: NOTE_Y + 19, "text-anchor": "middle" }, `vcpu->cpu = ${cpus[beat.field].number}${stale ? " (stale)" : ""}`));
-  return s("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT, role: "img", "aria-label": label },
+  const note = v("g", { class: `field ${stale ? "stale" : ""}` },
+    v("path", { class: "pointer", d: `M ${noteX} ${NOTE_Y} L ${middle(beat.field)} ${BOX_Y + BOX + 7}` }),
+    v("path", { class: "tip", d: `M ${middle(beat.field)} ${BOX_Y + BOX + 1} l -5 8 h 10 z` }),
+    v("rect", { x: noteX - 82, y: NOTE_Y, width: 164, height: NOTE, rx: 3 }),
+    v("text", { class: "function", x: noteX, y: NOTE_Y + 19, "text-anchor": "middle" }, `vcpu->cpu = ${cpus[beat.field].number}${stale ? " (stale)" : ""}`));
+  return v("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT, role: "img", "aria-label": label },
     ...boxes, beat.timer ? timer(beat, left(beat.timer.at), size) : null, flight(beat, middle, x, y), note, token, beat.question ? asks(beat, noteX + 82, width) : null);
 }
 
@@ -67,9 +67,9 @@ function timer({ timer: armed, fires }, left, size) {
   const x = left + size - 17;
   const text = armed?.kind === "hv" ? "preemption timer" : fires ? "hrtimer fires" : "hrtimer";
   const lines = size < TWO_LINES ? text.split(/ (?=timer$)/) : [text];
-  return s("g", { class: `flag ${fires ? "fired" : ""}` },
-    s("line", { class: "pole", x1: x, x2: x, y1: BOX_Y + 8, y2: BOX_Y + 34 }), s("path", { d: `M ${x} ${BOX_Y + 8} h 12 l -4 6 l 4 6 h -12 z` }),
-    ...lines.map((line, i) => s("text", { x: left + 8, y: BOX_Y + 47 + 13 * i }, line)));
+  return v("g", { class: `flag ${fires ? "fired" : ""}` },
+    v("line", { class: "pole", x1: x, x2: x, y1: BOX_Y + 8, y2: BOX_Y + 34 }), v("path", { d: `M ${x} ${BOX_Y + 8} h 12 l -4 6 l 4 6 h -12 z` }),
+    ...lines.map((line, i) => v("text", { x: left + 8, y: BOX_Y + 47 + 13 * i }, line)));
 }
 
 /**
@@ -83,7 +83,7 @@ function flight({ name, timer: armed }, middle, x, y) {
   if ((name !== "posted" && name !== "kicked") || !armed) return null;
   const from = middle(armed.at);
   const toward = from < x ? -1 : 1;
-  return s("g", { class: `flight ${name === "posted" ? "post" : "kick"}` }, s("path", { d: `M ${from} ${BOX_Y + 56} Q ${(from + x) / 2} ${BOX_Y + 96} ${x + toward * (TOKEN + 4)} ${y}` }));
+  return v("g", { class: `flight ${name === "posted" ? "post" : "kick"}` }, v("path", { d: `M ${from} ${BOX_Y + 56} Q ${(from + x) / 2} ${BOX_Y + 96} ${x + toward * (TOKEN + 4)} ${y}` }));
 }
 
 /**
@@ -95,5 +95,5 @@ function flight({ name, timer: armed }, middle, x, y) {
 function asks({ question }, x, width) {
   const text = question?.says ? "eligible" : "not eligible";
   const middle = Math.min(x + 5 + ANSWER / 2, width - ANSWER / 2 - 1);
-  return s("g", { class: `says ${question?.says ? "yes" : "no"}` }, s("rect", { x: middle - ANSWER / 2, y: NOTE_Y + 3, width: ANSWER, height: 22, rx: 11 }), s("text", { x: middle, y: NOTE_Y + 18, "text-anchor": "middle" }, text));
+  return v("g", { class: `says ${question?.says ? "yes" : "no"}` }, v("rect", { x: middle - ANSWER / 2, y: NOTE_Y + 3, width: ANSWER, height: 22, rx: 11 }), v("text", { x: middle, y: NOTE_Y + 18, "text-anchor": "middle" }, text));
 }

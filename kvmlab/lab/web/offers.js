@@ -8,6 +8,12 @@
  */
 
 /**
+ * Return the codes of the steps that are looked at.
+ * @param {Record<string, number>} codes
+ */
+export const offerCodes = (codes) => [codes.START_SW_TIMER, codes.NOHZ_TARGET, codes.HRTIMER_START, codes.APIC_TIMER_FN, codes.HRTIMER_INTERRUPT];
+
+/**
  * Return the offers of a trace, in order; those whose next interrupt the trace no longer holds are left out.
  * @param {TraceStep[]} trace
  * @param {Record<string, number>} codes

@@ -1,9 +1,13 @@
 // What every panel is: controls, a view, a live sentence, an error; and the bridge to Python where there is a kernel.
 // The bridge keeps three things the same on both sides: settings, the reader's policy, and what the reader answers. And
 // Python can tell a view something (`told`), such as the truth after a guess.
+//
+// Moves may come faster than frames: the first of a frame is drawn at once, of those that follow only the last, in the
+// next frame. Nothing that is drawn may ask the browser where something stands: it would have to lay out the page
+// before the picture is whole, and once more after that. So the width is kept.
 
 import { makeControl } from "./controls.js";
-import { h } from "./dom.js";
+import { h, write } from "./dom.js";
 import { defaults } from "./world.js";
 
 /**
@@ -24,6 +28,11 @@ import { defaults } from "./world.js";
 /** Of a panel without controls. */
 const NO_WORLD = /** @type {import("./world.js").WorldData} */ ({ controls: {}, base: {}, patches: {}, joint: [], joint_patches: {}, arguments: [], constant: {} });
 
+/** Python is told at most this often while a control is dragged: each time JupyterLab draws its kernel's state. */
+const TELL_MS = 100;
+/** The picture comes first. */
+const PAINT_MS = 20;
+
 /** One panel in a page. */
 export class Panel {
   /**
@@ -40,7 +49,11 @@ export class Panel {
     this.model = /** @type {Model | null} */ (null);
     this.given = /** @type {unknown} */ (null);
     this.drawn = false;
+    this.room = 0;
+    this.frame = 0;
+    this.waiting = false;
     this.pending = 0;
+    this.sent = -Infinity;
     this.say = h("p", { class: "say", role: "status" });
     this.alert = h("p", { class: "error", role: "alert" });
     const make = tools.views[spec.panel];
@@ -59,8 +72,8 @@ export class Panel {
 
   /** @param {string} name */
   control(name) {
-    const { kernels, policies } = this.spec.options ?? {};
-    const spec = offered(this.world.controls[name], { kernel: kernels, revision: policies }[name]);
+    const { kernels, policies, reasons } = this.spec.options ?? {};
+    const spec = offered(this.world.controls[name], { kernel: kernels, revision: policies, reason: reasons }[name]);
     const own = name === "kernel" && this.policy;
     const full = own ? { ...spec, values: [...spec.values, this.policy?.name ?? ""], texts: [...spec.texts, `${this.policy?.name} (yours)`] } : spec;
     return makeControl(full, (value) => this.moved({ [name]: value }));
@@ -80,6 +93,7 @@ export class Panel {
     element.addEventListener("keydown", (event) => {
       if (this.view.key?.(event)) event.preventDefault();
     });
+    element.addEventListener("focusout", () => this.flush());
     const root = this.host.shadowRoot ?? this.host.attachShadow({ mode: "open" });
     const style = h("style", {}, this.tools.css);
     root.replaceChildren(style, element);
@@ -102,7 +116,8 @@ export class Panel {
 
   /** Width in pixels that a picture has. */
   width() {
-    return /** @type {HTMLElement} */ (this.element?.querySelector(".view"))?.clientWidth || 640;
+    this.room ||= /** @type {HTMLElement | null} */ (this.element?.querySelector(".view"))?.clientWidth ?? 0;
+    return this.room || 640;
   }
 
   /** Follow the theme of the page: what is behind the panel decides. */
@@ -113,32 +128,44 @@ export class Panel {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", look);
   }
 
-  /** Draw again when there is more or less room. */
+  /** Draw again when there is more or less room; where there is none, nothing is seen. */
   watchWidth() {
-    let known = 0;
+    const view = /** @type {HTMLElement} */ (this.element.querySelector(".view"));
     new ResizeObserver(() => {
-      const now = this.width();
-      if (now === known) return;
-      const first = known === 0;
-      known = now;
-      if (!first || this.drawn) this.view.resize?.();
-    }).observe(/** @type {HTMLElement} */ (this.element.querySelector(".view")));
+      const now = view.clientWidth;
+      if (now === 0 || now === this.room) return;
+      this.room = now;
+      if (this.drawn) this.view.resize?.();
+    }).observe(view);
   }
 
   /**
-   * Follow a control that the reader has moved: draw at once, tell Python.
+   * Follow a control that the reader has moved: draw at once, unless this frame has been drawn; tell Python.
    * @param {Settings} some
    */
   moved(some) {
-    this.set(some, true);
+    this.settings = { ...this.settings, ...some };
+    if (this.frame) this.waiting = true;
+    else this.drawFrame();
+    this.tell();
+  }
+
+  /** Draw, and not again before the next frame; then what has been moved meanwhile. */
+  drawFrame() {
+    this.set({}, false);
+    this.frame = requestAnimationFrame(() => {
+      this.frame = 0;
+      if (this.waiting) this.drawFrame();
+    });
   }
 
   /**
-   * Show some settings.
+   * Show some settings, at once.
    * @param {Settings} some
    * @param {boolean} tell Python as well
    */
   set(some, tell) {
+    this.waiting = false;
     this.settings = { ...this.settings, ...some };
     for (const name of this.names) {
       this.controls[name].show(this.settings[name]);
@@ -151,8 +178,8 @@ export class Panel {
   /** Draw; what goes wrong is shown to the reader, and the picture is dimmed. */
   draw() {
     try {
-      this.say.textContent = this.view.update(this.settings, !this.drawn);
-      this.alert.textContent = "";
+      write(this.say, this.view.update(this.settings, !this.drawn));
+      write(this.alert, "");
       this.drawn = true;
     } catch (error) {
       this.alert.textContent = error instanceof Error ? error.message : String(error);
@@ -161,13 +188,20 @@ export class Panel {
     this.host.dataset.serial = String(Number(this.host.dataset.serial ?? 0) + 1);
   }
 
-  /** Tell Python what the controls say, once a frame at most. */
+  /** Tell Python what the controls say, once this picture is painted; while they are dragged, from time to time. */
   tell() {
     if (!this.model || this.pending) return;
-    this.pending = requestAnimationFrame(() => {
-      this.pending = 0;
-      this.send({ settings: this.settings });
-    });
+    const wait = Math.max(PAINT_MS, this.sent + TELL_MS - performance.now());
+    this.pending = window.setTimeout(() => this.flush(), wait);
+  }
+
+  /** Tell Python now what it has not been told yet: the reader may run a cell next. */
+  flush() {
+    if (!this.pending) return;
+    clearTimeout(this.pending);
+    this.pending = 0;
+    this.sent = performance.now();
+    this.send({ settings: this.settings });
   }
 
   /**

@@ -7,7 +7,8 @@ const STEP_MS = 550;
 
 /**
  * @typedef {{element: HTMLElement, reset: (steps: number, keep: boolean) => void, play: () => void, pause: () => void,
- *   seek: (position: number) => void, position: number, playing: boolean}} Player
+ *   seek: (position: number) => void, end: () => void, position: number, playing: boolean}} Player `reset` and `end` are
+ *   not said aloud: what the panel says of its settings is
  */
 
 const PLAY = "M 3 1 L 13 7 L 3 13 Z";
@@ -20,7 +21,7 @@ const picture = (path) => s("svg", { class: "icon", width: 14, height: 14, viewB
 
 /**
  * Make a player.
- * @param {(position: number, settled: boolean) => void} show draws a position; `settled`: it does not move on by itself
+ * @param {(position: number, settled: boolean) => void} show draws a position; `settled`: the reader has gone there
  * @param {(i: number) => number} weight how long step i takes to be reached, 1 for an ordinary one
  * @returns {Player}
  */
@@ -72,8 +73,7 @@ export function makePlayer(show, weight) {
       const share = steps > 0 ? player.position / steps : 0;
       steps = count;
       scrub.max = String(count);
-      if (!keep) put(0, true);
-      else put(player.playing ? share * count : Math.round(share * count), !player.playing);
+      put(!keep ? 0 : player.playing ? share * count : Math.round(share * count), false);
     },
     play() {
       if (player.playing) return;
@@ -91,6 +91,9 @@ export function makePlayer(show, weight) {
       icon.setAttribute("d", PLAY);
       play.setAttribute("aria-label", "play");
       put(player.position, true);
+    },
+    end() {
+      if (!player.playing) put(steps, false);
     },
     /** @param {number} position */
     seek(position) {

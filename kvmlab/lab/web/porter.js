@@ -2,10 +2,11 @@
 
 import { h } from "./dom.js";
 import { simulateEach } from "./figures.js";
+import { patch } from "./patch.js";
 import { makePlayer } from "./player.js";
 import { drawPorter, porterLegend, reasonsOf } from "./porter_picture.js";
 import { playerKey, playWhenSeen } from "./seen.js";
-import { queueOf, readServices } from "./services.js";
+import { queueOf, readServices, serviceCodes } from "./services.js";
 import { readTrace } from "./story.js";
 
 /**
@@ -38,24 +39,33 @@ export function porter(panel) {
   let crowd = /** @type {Crowd | null} */ (null);
   let drawing = /** @type {ReturnType<typeof drawPorter> | null} */ (null);
   let deepest = 4;
+  let explained = "";
 
   const player = makePlayer(
     (position, settled) => {
       if (!drawing || !crowd) return;
-      drawing.show(position);
-      caption.replaceChildren(...captionOf(crowd, Math.floor(position), data.story));
+      patch(picture, [drawing(position)]);
       caption.setAttribute("aria-live", settled ? "polite" : "off");
+      caption.replaceChildren(...captionOf(crowd, Math.floor(position), data.story));
     },
     () => STEPS / Math.max(1, crowd?.services.length ?? 1),
   );
+
+  /** @param {Crowd} shown */
+  function explain(shown) {
+    const seen = reasonsOf(shown);
+    const reasons = data.reasons.filter((reason) => seen.includes(reason));
+    const exits = shown.services.some(({ how }) => how !== "posted");
+    const now = `${reasons} ${exits}`;
+    if (now !== explained) legend.replaceChildren(...porterLegend(reasons, exits));
+    explained = now;
+  }
 
   function redraw() {
     if (!crowd) return;
     deepest = Math.max(deepest, ...crowd.queue.map(({ depth }) => depth));
     drawing = drawPorter(crowd, deepest, Math.max(300, panel.width()), sentence(crowd));
-    picture.replaceChildren(drawing.element);
-    const seen = reasonsOf(crowd);
-    legend.replaceChildren(...porterLegend(data.reasons.filter((reason) => seen.includes(reason)), crowd.services.some(({ how }) => how !== "posted")));
+    explain(crowd);
   }
 
   return {
@@ -69,7 +79,7 @@ export function porter(panel) {
       numbers.replaceChildren(...tiles(crowd, was));
       player.reset(crowd.services.length + 1, !first);
       if (first) playWhenSeen(panel, picture, player);
-      else if (!player.playing) player.seek(Infinity);
+      else player.end();
       return sentence(crowd);
     },
     resize() {
@@ -94,7 +104,7 @@ function simulateCrowd(panel, settings) {
   const bits = own ?? data.policies[panel.policyName(kernel)].bits;
   const tables = own === null ? settings : { ...settings, kernel: data.machinery };
   const [figures] = simulateEach(panel.tools, tables, { [kernel]: { bits } }, data.worlds.porter);
-  const { services, holes, interrupts, booted } = readServices(readTrace(engine, 0), data.story);
+  const { services, holes, interrupts, booted } = readServices(readTrace(engine, 0, serviceCodes(data.story.codes)), data.story);
   const vcpus = engine.length.vcpus;
   const played = services.filter(({ due }) => due > booted).slice(0, TICKS * vcpus);
   const from = Math.min(...played.map(({ due }) => due)) - LEAD_NS;
@@ -147,7 +157,7 @@ function tiles(crowd, was) {
 /** @param {Crowd} crowd */
 function sentence(crowd) {
   const [load, queue, late, posted] = figuresOf(crowd).map(([, value]) => value);
-  return `${crowd.vcpus} vCPUs' timers take ${load} of the time of pCPU ${crowd.hot}; at most ${queue} timers are run in one interrupt; 99 of 100 timer interrupts come within ${late}; ${posted} are posted.`;
+  return `${crowd.vcpus} vCPUs' timers take ${load} of the time of pCPU ${crowd.hot}; at most ${queue} timers are run in one interrupt; 99 of 100 timer interrupts are at most ${late} late; ${posted} are posted.`;
 }
 
 /**

@@ -1,11 +1,13 @@
 // The picture of the porter: its queue, its lane, the other housekeeping CPUs, and a thin row for each vCPU.
 
 import { makeAxis } from "./axis.js";
-import { h, s } from "./dom.js";
+import { h } from "./dom.js";
+import { group, v } from "./patch.js";
 
 /**
  * @typedef {import("./porter.js").Crowd} Crowd
  * @typedef {import("./services.js").Service} Service
+ * @typedef {import("./patch.js").Shape} Shape
  * @typedef {{at: (time: number) => number, time: (x: number) => number, gaps: {from: number, to: number}[]}} Axis
  */
 
@@ -20,10 +22,11 @@ const ROWS_HIGH = 120;
 const TALLEST = 18;
 const RULER = 18;
 
-let serial = 0;
+/** No other panel's root is this one. */
+const CLIP = "played";
 
 /**
- * Draw the crowd; what is shown of it depends on the position.
+ * Return a function that draws the crowd at a position.
  * @param {Crowd} crowd
  * @param {number} deepest the axis of the queue reaches up to here
  * @param {number} width
@@ -40,39 +43,27 @@ export function drawPorter(crowd, deepest, width, label) {
   const height = bottom + RULER;
   /** @param {number} vcpu */
   const row = (vcpu) => first + tall * (vcpu + 0.5);
-  const clip = s("rect", { x: 0, y: 0, width: 0, height });
-  const id = `kvmlab-porter-${(serial += 1)}`;
-  const head = s("line", { class: "head", y1: TOP, y2: bottom + 4 });
   const flights = crowd.services.filter(({ how }) => how === "posted" || how === "kicked").map((service) => flight(service, axis, lane + LANE, row));
-  const sparks = s("g", {});
-  const element = s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": `The porter. ${label}` },
-    s("defs", {}, s("clipPath", { id }, clip)),
-    ...heads(crowd, { lane, first, bottom }, left, width, deepest),
-    s("g", { "clip-path": `url(#${id})` },
-      queueShape(crowd, axis, deepest),
-      ...interruptMarks(crowd, axis, lane),
-      boxes("service", crowd.services.filter(({ cpu }) => cpu === crowd.hot), ({ start, end }) => [axis.at(start), lane + 2, Math.max(axis.at(end) - axis.at(start), 1.5), LANE - 4]),
-      boxes("calm", Array.from({ length: crowd.vcpus }, (_, v) => v), (v) => [left, row(v) - tall / 2 + 0.5, width - 6 - left, Math.max(tall - 1, 1.5)]),
-      ...reasonsOf(crowd).map((reason) => boxes(`hole ${reason}`, crowd.holes.filter((hole) => hole.reason === reason),
-        ({ vcpu, from, to }) => [axis.at(from), row(vcpu) - tall / 2, Math.max(axis.at(to) - axis.at(from), 1.5), tall])),
-      ...["posted", "kicked"].map((kind) => s("path", { class: `post ${kind}`, d: flights.filter(({ how }) => how === kind).map(({ d }) => d).join(" ") })),
-      ...landings(crowd, axis, row, tall)),
-    ...ruler(axis, crowd, bottom, left, width),
-    sparks,
-    head,
-  );
+  const frame = group([...heads(crowd, { lane, first, bottom }, left, width, deepest), ...ruler(axis, crowd, bottom, left, width)]);
+  const past = v("g", { "clip-path": `url(#${CLIP})` },
+    queueShape(crowd, axis, deepest),
+    ...interruptMarks(crowd, axis, lane),
+    boxes("service", crowd.services.filter(({ cpu }) => cpu === crowd.hot), ({ start, end }) => [axis.at(start), lane + 2, Math.max(axis.at(end) - axis.at(start), 1.5), LANE - 4]),
+    boxes("calm", Array.from({ length: crowd.vcpus }, (_, vcpu) => vcpu), (vcpu) => [left, row(vcpu) - tall / 2 + 0.5, width - 6 - left, Math.max(tall - 1, 1.5)]),
+    ...reasonsOf(crowd).map((reason) => boxes(`hole ${reason}`, crowd.holes.filter((hole) => hole.reason === reason),
+      ({ vcpu, from, to }) => [axis.at(from), row(vcpu) - tall / 2, Math.max(axis.at(to) - axis.at(from), 1.5), tall])),
+    ...["posted", "kicked"].map((kind) => v("path", { class: `post ${kind}`, d: flights.filter(({ how }) => how === kind).map(({ d }) => d).join(" ") })),
+    ...landings(crowd, axis, row, tall));
   const points = [crowd.from, ...crowd.services.map(({ landed }) => landed), crowd.to].map(axis.at);
-  return {
-    element,
-    /** @param {number} position */
-    show(position) {
-      const i = Math.min(Math.floor(position), points.length - 1);
-      const at = points[i] + (position - i) * (points[Math.min(i + 1, points.length - 1)] - points[i]);
-      clip.setAttribute("width", String(at + 1));
-      head.setAttribute("x1", String(at));
-      head.setAttribute("x2", String(at));
-      sparks.replaceChildren(...(position < crowd.services.length ? flights.flatMap(({ fly }) => fly(at)) : []));
-    },
+  /** @param {number} position */
+  return (position) => {
+    const i = Math.min(Math.floor(position), points.length - 1);
+    const at = points[i] + (position - i) * (points[Math.min(i + 1, points.length - 1)] - points[i]);
+    return v("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": `The porter. ${label}` },
+      v("defs", {}, v("clipPath", { id: CLIP }, v("rect", { x: 0, y: 0, width: at + 1, height }))),
+      frame, past,
+      group(position < crowd.services.length ? flights.flatMap(({ fly }) => fly(at)) : []),
+      v("line", { class: "head", x1: at, x2: at, y1: TOP, y2: bottom + 4 }));
   };
 }
 
@@ -96,26 +87,26 @@ function heads(crowd, { lane, first, bottom }, left, width, deepest) {
   const narrow = left < HEADS;
   const right = width - 6;
   /** @param {number} at @param {string} text @param {string} [kind] */
-  const name = (at, text, kind = "") => s("text", { class: narrow ? "small" : kind, x: 2, y: at }, text);
+  const name = (at, text, kind = "") => v("text", { class: narrow ? "small" : kind, x: 2, y: at }, text);
   const total = crowd.services.length;
   /** @param {number[]} cpus */
   const fired = (cpus) => `${crowd.services.filter((service) => cpus.includes(service.cpu)).length}${narrow ? "/" : " of "}${total}`;
   const y = lane + LANE + 4;
-  const others = /** @type {SVGElement[]} */ (crowd.others.map((_, i) => s("rect", { class: "lane", x: left, y: y + i * OTHER, width: right - left, height: OTHER - 2 })));
+  const others = /** @type {Shape[]} */ (crowd.others.map((_, i) => v("rect", { class: "lane", x: left, y: y + i * OTHER, width: right - left, height: OTHER - 2 })));
   const [next, last] = [crowd.others[0], crowd.others[crowd.others.length - 1]];
   const called = crowd.others.length === 1 ? `pCPU ${next}` : `pCPUs ${next} to ${last}`;
   if (crowd.others.length > 0) others.push(name(y + 11 + ((crowd.others.length - 1) * OTHER) / 4, `${narrow ? "others" : called}: ${fired(crowd.others)}`, "small"));
   return [
     name(TOP + 12, narrow ? "due timers" : "timers that are due", "small"),
-    s("text", { class: "tick", x: left - 4, y: TOP + 27, "text-anchor": "end" }, String(deepest)),
-    s("line", { class: "axis", x1: left, x2: left, y1: TOP, y2: TOP + QUEUE }),
-    s("line", { class: "axis", x1: left, x2: right, y1: TOP + QUEUE, y2: TOP + QUEUE }),
-    s("rect", { class: "lane", x: left, y: lane, width: right - left, height: LANE, rx: 3 }),
+    v("text", { class: "tick", x: left - 4, y: TOP + 27, "text-anchor": "end" }, String(deepest)),
+    v("line", { class: "axis", x1: left, x2: left, y1: TOP, y2: TOP + QUEUE }),
+    v("line", { class: "axis", x1: left, x2: right, y1: TOP + QUEUE, y2: TOP + QUEUE }),
+    v("rect", { class: "lane", x: left, y: lane, width: right - left, height: LANE, rx: 3 }),
     name(lane + 13, `pCPU ${crowd.hot}: ${fired([crowd.hot])}`, "row"),
     ...others,
     name(first + 12, crowd.vcpus === 1 ? "vCPU 0" : `vCPUs 0 to ${crowd.vcpus - 1}`),
     ...(bottom - first > 60 && !narrow ? [name(first + 29, "each alone on", "small"), name(first + 44, "its pCPU", "small")] : []),
-    s("rect", { class: "lane", x: left, y: first - 1, width: right - left, height: bottom - first + 2 }),
+    v("rect", { class: "lane", x: left, y: first - 1, width: right - left, height: bottom - first + 2 }),
   ];
 }
 
@@ -130,7 +121,7 @@ function queueShape({ queue, from, to }, axis, deepest) {
   /** @param {number} depth */
   const y = (depth) => floor - (depth / deepest) * (QUEUE - 2);
   const steps = queue.map(({ time, depth }) => `H ${axis.at(time)} V ${y(depth)}`).join(" ");
-  return s("path", { class: "queue", d: `M ${axis.at(from)} ${floor} ${steps} H ${axis.at(to)} V ${floor} Z` });
+  return v("path", { class: "queue", d: `M ${axis.at(from)} ${floor} ${steps} H ${axis.at(to)} V ${floor} Z` });
 }
 
 /**
@@ -145,7 +136,7 @@ function boxes(kind, items, box) {
     const [x, y, w, tall] = box(item);
     return `M ${x.toFixed(1)} ${y.toFixed(1)} h ${w.toFixed(1)} v ${tall.toFixed(1)} h ${(-w).toFixed(1)} z`;
   });
-  return s("path", { class: kind, d: d.join("") });
+  return v("path", { class: kind, d: d.join("") });
 }
 
 /**
@@ -178,11 +169,11 @@ function flight({ end, landed, vcpu, how }, axis, from, row) {
   return {
     how,
     d: `M ${x1} ${from} L ${x2} ${y2}`,
-    /** @param {number} at where the time is @returns {Node[]} the spark, if it is on its way */
+    /** @param {number} at where the time is @returns {Shape[]} the spark, if it is on its way */
     fly(at) {
       const share = (at - x1) / Math.max(x2 - x1, 1);
       if (share < 0 || share >= 1) return [];
-      return [s("circle", { class: `spark ${how === "posted" ? "post" : "kick"}`, r: 5, cx: at, cy: from + share * (y2 - from) })];
+      return [v("circle", { class: `spark ${how === "posted" ? "post" : "kick"}`, r: 5, cx: at, cy: from + share * (y2 - from) })];
     },
   };
 }
@@ -199,7 +190,7 @@ function landings({ services }, axis, row, tall) {
   const posted = services.filter(({ how }) => how === "posted");
   const dots = posted.map(({ landed, vcpu }) => `M ${axis.at(landed) - r} ${row(vcpu)} a ${r} ${r} 0 1 0 ${2 * r} 0 a ${r} ${r} 0 1 0 ${-2 * r} 0`);
   return [
-    s("path", { class: "landed posted", d: dots.join(" ") }),
+    v("path", { class: "landed posted", d: dots.join(" ") }),
     boxes("landed", services.filter(({ how }) => how !== "posted"), ({ landed, vcpu }) => [axis.at(landed) - r, row(vcpu) - r, 2 * r, 2 * r]),
   ];
 }
@@ -218,10 +209,10 @@ function ruler(axis, { from, to }, bottom, left, width) {
     const ns = gap.to - gap.from;
     const text = ns >= 1e6 ? `${(ns / 1e6).toPrecision(3)} ms` : `${Math.round(ns / 1000)} µs`;
     if (x2 - x1 < text.length * 7 + 4) return [];
-    return [s("path", { class: "span-of-time", d: `M ${x1 + 1} ${bottom + 3} v 4 H ${x2 - 1} v -4` }), s("text", { class: "gap", x: (x1 + x2) / 2, y: bottom + 17, "text-anchor": "middle" }, text)];
+    return [v("path", { class: "span-of-time", d: `M ${x1 + 1} ${bottom + 3} v 4 H ${x2 - 1} v -4` }), v("text", { class: "gap", x: (x1 + x2) / 2, y: bottom + 17, "text-anchor": "middle" }, text)];
   });
   const all = `${((to - from) / 1e6).toPrecision(3)} ms in all`;
-  return gaps.length > 0 ? gaps : [s("text", { class: "gap", x: (left + width) / 2, y: bottom + 14, "text-anchor": "middle" }, `${all}; quiet time is shortened`)];
+  return gaps.length > 0 ? gaps : [v("text", { class: "gap", x: (left + width) / 2, y: bottom + 14, "text-anchor": "middle" }, `${all}; quiet time is shortened`)];
 }
 
 /**

@@ -7,7 +7,7 @@
  * @param {import("./player.js").Player} player
  */
 export function playWhenSeen(panel, picture, player) {
-  if (panel.still || matchMedia("(prefers-reduced-motion: reduce)").matches) return player.seek(Infinity);
+  if (panel.still || matchMedia("(prefers-reduced-motion: reduce)").matches) return player.end();
   const seen = new IntersectionObserver(
     (entries) => {
       if (!entries.some((entry) => entry.isIntersecting)) return;

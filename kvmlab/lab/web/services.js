@@ -13,6 +13,14 @@
  */
 
 /**
+ * Return the codes of the steps that are looked at.
+ * @param {Record<string, number>} codes
+ */
+export const serviceCodes = (codes) => [
+  codes.ENTRY, codes.EXIT, codes.APIC_TIMER_FN, codes.HV_EXPIRED, codes.EXPIRED_POSTED, codes.KICK, codes.HANDLER, codes.HRTIMER_INTERRUPT,
+];
+
+/**
  * Read a trace.
  * @param {TraceStep[]} trace
  * @param {StoryData} story

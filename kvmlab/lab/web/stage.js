@@ -1,7 +1,8 @@
 // The stage: host, guest and one timer's life on three lanes, played from left to right.
 
 import { makeAxis } from "./axis.js";
-import { h, s } from "./dom.js";
+import { h } from "./dom.js";
+import { group, patch, v } from "./patch.js";
 import { decisionLine } from "./predicate.js";
 import { makePlayer } from "./player.js";
 import { makeScene } from "./scene.js";
@@ -12,6 +13,7 @@ import { followTimer } from "./story.js";
  * @typedef {import("./scene.js").Lane} Lane
  * @typedef {import("./scene.js").Scene} Scene
  * @typedef {import("./scene.js").ShownStep} ShownStep
+ * @typedef {import("./patch.js").Shape} Shape
  */
 
 const FIRST = ["kernel", "pi_inject_timer", "apicv_active", "mwait_in_guest", "hlt_in_guest", "pcpu"];
@@ -30,6 +32,8 @@ const middleOf = (lane) => topOf(lane) + LANE / 2;
 const BOTTOM = topOf("housekeeping") + LANE;
 const HEIGHT = BOTTOM + 26;
 const LETTER = 7.2;
+/** No other panel's root is this one. */
+const CLIP = "played";
 
 /**
  * Build the stage.
@@ -39,7 +43,7 @@ const LETTER = 7.2;
 export function stage(panel) {
   const { data } = panel.tools;
   const options = panel.spec.options ?? {};
-  const picture = h("div", { class: "picture scroll", tabindex: 0, role: "group", "aria-label": "the stage" });
+  const picture = h("div", { class: "picture scroll", tabindex: 0, role: "group", "aria-label": "the stage", click: chosen });
   const caption = h("p", { class: "step", "aria-live": "off" });
   const decision = h("div", { class: "decides" });
   let drawing = /** @type {ReturnType<typeof draw> | null} */ (null);
@@ -50,14 +54,19 @@ export function stage(panel) {
   const player = makePlayer(
     (position, settled) => {
       if (!drawing || !story) return;
-      drawing.show(position);
-      follow(picture, drawing.x(position));
+      patch(picture, [drawing.at(position)]);
+      if (zoom > 1) follow(picture, drawing.x(position));
       const step = drawing.scene.steps[Math.floor(position) - 1];
-      caption.replaceChildren(...captionOf(step, Math.floor(position), drawing.scene.steps.length, story.summary));
       caption.setAttribute("aria-live", settled ? "polite" : "off");
+      caption.replaceChildren(...captionOf(step, Math.floor(position), drawing.scene.steps.length, story.summary));
     },
     (i) => (drawing ? drawing.weight(i) : 1),
   );
+  /** @param {MouseEvent} event */
+  function chosen(event) {
+    const step = /** @type {Element} */ (event.target).closest("[data-step]");
+    if (step) player.seek(Number(step.getAttribute("data-step")));
+  }
   /** @param {number} factor */
   const zoomBy = (factor) => {
     zoom = Math.min(Math.max(zoom * factor, 1), 64);
@@ -74,8 +83,7 @@ export function stage(panel) {
   function redraw(keep) {
     if (!story) return;
     const width = Math.max(300, panel.width()) * zoom;
-    drawing = draw(makeScene(story, data.story), story, width, toScale, (i) => player.seek(i + 1), data);
-    picture.replaceChildren(drawing.element);
+    drawing = draw(makeScene(story, data.story), story, width, toScale, data);
     player.reset(drawing.scene.steps.length + 1, keep);
   }
 
@@ -89,7 +97,8 @@ export function stage(panel) {
       story = followTimer(panel.tools, settings, panel.policyFor(kernel));
       redraw(!first);
       if (first) playWhenSeen(panel, picture, player);
-      decision.replaceChildren(decisionLine(panel, settings, story.cpu !== data.story.housekeeping_cpu && Boolean(settings.nohz_full)));
+      const line = decisionLine(panel, settings, story.cpu !== data.story.housekeeping_cpu && Boolean(settings.nohz_full));
+      if (!decision.firstElementChild?.isEqualNode(line)) decision.replaceChildren(line);
       return `${panel.kernelName(kernel)}: ${story.summary}`;
     },
     resize: () => redraw(true),
@@ -134,33 +143,17 @@ function captionOf(step, position, count, summary) {
  * @param {import("./story.js").Story} story
  * @param {number} width
  * @param {boolean} toScale
- * @param {(step: number) => void} chosen
  * @param {import("./main.js").Data} data
  */
-function draw(scene, story, width, toScale, chosen, data) {
+function draw(scene, story, width, toScale, data) {
   const left = width < NARROW ? 6 : HEADS;
   const axis = makeAxis(scene.times, left, width - 8, toScale);
   const points = [scene.start, ...scene.steps.map((step) => step.shown), scene.end].map(axis.at);
-  const clip = s("rect", { x: 0, y: 0, width: 0, height: HEIGHT });
-  const id = `kvmlab-clip-${(serial += 1)}`;
-  const head = s("line", { class: "head", y1: 12, y2: BOTTOM + 4 });
-  const name = s("text", { class: "function", y: BOTTOM + 20 });
-  const flags = scene.flags.map((flag) => ({ flag, ...flagMark(flag, axis) }));
-  const flights = scene.flights.map((flight) => ({ flight, ...flightMark(flight, axis) }));
-  const dots = scene.steps.map((step, i) => dot(step, i, axis, chosen));
-  const element = s(
-    "svg", { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT, role: "img", "aria-label": `One timer's life: ${story.summary}` },
-    s("defs", {}, s("clipPath", { id }, clip)),
-    ...laneHeads(story, left, width, data),
-    s("g", { "clip-path": `url(#${id})` }, ...scene.spans.map((span) => spanMark(span, axis)), ...axis.gaps.flatMap((gap) => gapMark(gap, axis, left < HEADS ? NAMES : 0))),
-    ...deadlineMark(story, axis),
-    ...nextEventMark(story, scene, axis),
-    ...flags.map(({ mark }) => mark),
-    ...flights.flatMap(({ path, spark }) => [path, spark]),
-    ...dots,
-    head,
-    name,
-  );
+  const machine = group(laneHeads(story, left, width, data));
+  const past = v("g", { "clip-path": `url(#${CLIP})` },
+    ...scene.spans.map((span) => spanMark(span, axis)), ...axis.gaps.flatMap((gap) => gapMark(gap, axis, left < HEADS ? NAMES : 0)));
+  const ahead = group([...deadlineMark(story, axis), ...nextEventMark(story, scene, axis)]);
+  const flights = scene.flights.map((flight) => flightMark(flight, axis));
   /** @param {number} position */
   const x = (position) => {
     const i = Math.min(Math.floor(position), points.length - 1);
@@ -168,37 +161,28 @@ function draw(scene, story, width, toScale, chosen, data) {
     return points[i] + (position - i) * (next - points[i]);
   };
   return {
-    element,
     scene,
     x,
     /** @param {number} i */
     weight: (i) => Math.max(0.8, Math.min(3.2, (points[Math.min(i + 1, points.length - 1)] - points[i]) / 60)),
     /** @param {number} position */
-    show(position) {
+    at(position) {
       const at = x(position);
       const time = axis.time(at);
       const current = Math.floor(position) - 1;
-      clip.setAttribute("width", String(at));
-      head.setAttribute("x1", String(at));
-      head.setAttribute("x2", String(at));
-      dots.forEach((each, i) => each.setAttribute("class", i === current ? "dot now" : i < current ? "dot past" : "dot"));
-      for (const { flag, mark } of flags) mark.style.display = flag.armed <= time + 1 ? "" : "none";
-      for (const { flag, mark } of flags) mark.setAttribute("class", flag.until <= time ? (flag.fired ? "flag fired" : "flag off") : "flag");
-      for (const { flight, path, spark, fly } of flights) {
-        path.style.display = flight.start <= time + 1 ? "" : "none";
-        const share = (time - flight.start) / (flight.end - flight.start);
-        spark.style.display = share >= 0 && share < 1 ? "" : "none";
-        if (share >= 0 && share < 1) fly(share);
-      }
-      const step = scene.steps[current];
-      name.textContent = step ? step.name : "";
-      const room = (step?.name.length ?? 0) * LETTER;
-      name.setAttribute("x", String(Math.min(Math.max(at - room / 2, left), width - 8 - room)));
+      const name = scene.steps[current]?.name ?? "";
+      const room = name.length * LETTER;
+      return v("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT, role: "img", "aria-label": `One timer's life: ${story.summary}` },
+        v("defs", {}, v("clipPath", { id: CLIP }, v("rect", { x: 0, y: 0, width: at, height: HEIGHT }))),
+        machine, past, ahead,
+        group(scene.flags.map((flag) => (flag.armed <= time + 1 ? flagMark(flag, axis, flag.until > time ? "" : flag.fired ? "fired" : "off") : null))),
+        group(flights.flatMap((mark) => mark(time))),
+        group(scene.steps.map((step, i) => dot(step, i, axis, i === current ? "now" : i < current ? "past" : ""))),
+        v("line", { class: "head", x1: at, x2: at, y1: 12, y2: BOTTOM + 4 }),
+        v("text", { class: "function", x: Math.min(Math.max(at - room / 2, left), width - 8 - room), y: BOTTOM + 20 }, name));
     },
   };
 }
-
-let serial = 0;
 
 /**
  * The machine at the left: the guest on its pCPU, the housekeeping CPU, the host around both.
@@ -215,18 +199,18 @@ function laneHeads(story, left, width, data) {
     own: [`pCPU ${story.cpu}`, onHousekeeping ? "housekeeping" : "isolated"],
     housekeeping: [`pCPU ${other}`, onHousekeeping ? "isolated, idle" : "housekeeping"],
   };
-  const lanes = LANES.map((lane) => s("rect", { class: "lane", x: left, y: topOf(lane), width: width - left - 8, height: LANE, rx: 4 }));
+  const lanes = LANES.map((lane) => v("rect", { class: "lane", x: left, y: topOf(lane), width: width - left - 8, height: LANE, rx: 4 }));
   if (left < HEADS) {
-    return [...lanes, ...LANES.map((lane) => s("text", { class: "small", x: left + 4, y: topOf(lane) - 5 }, names[lane].join(" · ")))];
+    return [...lanes, ...LANES.map((lane) => v("text", { class: "small", x: left + 4, y: topOf(lane) - 5 }, names[lane].join(" · ")))];
   }
-  const frame = s("rect", { class: "host", x: 2, y: topOf("own") - 12, width: left - 12, height: BOTTOM - topOf("own") + 20, rx: 8 });
-  const seat = s("path", { class: "seat", d: `M ${left - 36} ${topOf("guest") + LANE} V ${topOf("own")} m -5 -7 l 5 7 l 5 -7` });
+  const frame = v("rect", { class: "host", x: 2, y: topOf("own") - 12, width: left - 12, height: BOTTOM - topOf("own") + 20, rx: 8 });
+  const seat = v("path", { class: "seat", d: `M ${left - 36} ${topOf("guest") + LANE} V ${topOf("own")} m -5 -7 l 5 7 l 5 -7` });
   const boxes = LANES.flatMap((lane) => [
-    s("rect", { class: `cpu ${lane}`, x: 10, y: topOf(lane) + 2, width: left - 28, height: LANE - 4, rx: 5 }),
-    s("text", { x: 18, y: topOf(lane) + 20 }, names[lane][0]),
-    s("text", { class: "small", x: 18, y: topOf(lane) + 36 }, names[lane][1]),
+    v("rect", { class: `cpu ${lane}`, x: 10, y: topOf(lane) + 2, width: left - 28, height: LANE - 4, rx: 5 }),
+    v("text", { x: 18, y: topOf(lane) + 20 }, names[lane][0]),
+    v("text", { class: "small", x: 18, y: topOf(lane) + 36 }, names[lane][1]),
   ]);
-  return [...lanes, frame, seat, ...boxes, s("text", { class: "small", x: 10, y: BOTTOM + 21 }, "host")];
+  return [...lanes, frame, seat, ...boxes, v("text", { class: "small", x: 10, y: BOTTOM + 21 }, "host")];
 }
 
 /**
@@ -241,11 +225,11 @@ function spanMark(span, axis) {
   const fits = span.text.length * LETTER + 8 < width && span.kind !== "hrtimer";
   const calm = span.kind === "guest";
   const broken = calm && axis.gaps.some((gap) => Math.abs((axis.at(gap.from) + axis.at(gap.to)) / 2 - x - 40) < 54);
-  return s(
+  return v(
     "g", { class: `span ${span.kind}` },
-    s("rect", { x, y: topOf(span.lane) + inset, width, height, rx: 2 }),
-    fits && !broken ? s("text", { x: calm ? x + 6 : x + width / 2, y: middleOf(span.lane) + 4, "text-anchor": calm ? "start" : "middle" }, span.text) : null,
-    s("title", {}, `${span.title} ${((span.to - span.from) / 1000).toFixed(2)} µs`),
+    v("rect", { x, y: topOf(span.lane) + inset, width, height, rx: 2 }),
+    fits && !broken ? v("text", { x: calm ? x + 6 : x + width / 2, y: middleOf(span.lane) + 4, "text-anchor": calm ? "start" : "middle" }, span.text) : null,
+    v("title", {}, `${span.title} ${((span.to - span.from) / 1000).toFixed(2)} µs`),
   );
 }
 
@@ -259,8 +243,8 @@ function gapMark(gap, axis, taken) {
   const ns = gap.to - gap.from;
   const text = ns >= 1e9 ? `${(ns / 1e9).toPrecision(3)} s` : ns >= 1e6 ? `${(ns / 1e6).toPrecision(3)} ms` : `${Math.round(ns / 1000)} µs`;
   return [
-    s("path", { class: "break", d: `M ${middle - 6} ${topOf("guest") + LANE - 4} l 4 -${LANE - 8} m 8 0 l -4 ${LANE - 8}` }),
-    middle - 24 > taken ? s("text", { class: "gap", x: middle, y: topOf("guest") + LANE + 14, "text-anchor": "middle" }, text) : s("g"),
+    v("path", { class: "break", d: `M ${middle - 6} ${topOf("guest") + LANE - 4} l 4 -${LANE - 8} m 8 0 l -4 ${LANE - 8}` }),
+    middle - 24 > taken ? v("text", { class: "gap", x: middle, y: topOf("guest") + LANE + 14, "text-anchor": "middle" }, text) : v("g"),
   ];
 }
 
@@ -272,8 +256,8 @@ function deadlineMark(story, axis) {
   if (story.deadline === 0) return [];
   const x = axis.at(story.deadline);
   return [
-    s("line", { class: "deadline", x1: x, x2: x, y1: 18, y2: BOTTOM }),
-    s("text", { class: "deadline", x: x - 4, y: 14, "text-anchor": "end" }, "deadline"),
+    v("line", { class: "deadline", x1: x, x2: x, y1: 18, y2: BOTTOM }),
+    v("text", { class: "deadline", x: x - 4, y: 14, "text-anchor": "end" }, "deadline"),
   ];
 }
 
@@ -288,32 +272,33 @@ function nextEventMark(story, scene, axis) {
   const later = story.next > scene.end;
   const x = later ? axis.at(scene.end) - 6 : axis.at(story.next);
   return [
-    s("path", { class: "next", d: `M ${x - 6} ${y} h 12 l -6 -10 z` }, s("title", {}, "The CPU's own next timer.")),
-    s("text", { class: "small", x: x - 10, y: y - 1, "text-anchor": "end" }, later ? "its next timer: later →" : "its next timer"),
+    v("path", { class: "next", d: `M ${x - 6} ${y} h 12 l -6 -10 z` }, v("title", {}, "The CPU's own next timer.")),
+    v("text", { class: "small", x: x - 10, y: y - 1, "text-anchor": "end" }, later ? "its next timer: later →" : "its next timer"),
   ];
 }
 
 /**
  * @param {import("./scene.js").Flag} flag
  * @param {import("./axis.js").Axis} axis
+ * @param {string} kind "fired", "off", or nothing while the timer is armed
  */
-function flagMark(flag, axis) {
+function flagMark(flag, axis, kind) {
   const from = axis.at(flag.armed);
   const x = axis.at(flag.at);
   const y = topOf(flag.lane) + 12;
   const room = flag.text.length * LETTER + 10;
-  const mark = s(
-    "g", { class: "flag" },
-    s("line", { x1: from, x2: x, y1: y, y2: y }),
-    s("line", { class: "pole", x1: x, x2: x, y1: y - 12, y2: y + 14 }),
-    s("path", { d: `M ${x} ${y - 12} h -14 l 4 6 l -4 6 h 14 z` }),
-    x - from > room + 20 ? s("text", { x: x - 20, y: y - 3, "text-anchor": "end" }, flag.text) : null,
-    s("title", {}, flag.text),
+  return v(
+    "g", { class: `flag ${kind}` },
+    v("line", { x1: from, x2: x, y1: y, y2: y }),
+    v("line", { class: "pole", x1: x, x2: x, y1: y - 12, y2: y + 14 }),
+    v("path", { d: `M ${x} ${y - 12} h -14 l 4 6 l -4 6 h 14 z` }),
+    x - from > room + 20 ? v("text", { x: x - 20, y: y - 3, "text-anchor": "end" }, flag.text) : null,
+    v("title", {}, flag.text),
   );
-  return { mark };
 }
 
 /**
+ * Return a function that draws a flight at a time: the way, and the spark on it.
  * @param {import("./scene.js").Flight} flight
  * @param {import("./axis.js").Axis} axis
  */
@@ -321,20 +306,23 @@ function flightMark(flight, axis) {
   const [x1, x2] = [axis.at(flight.start), axis.at(flight.end)];
   const [y1, y2] = [middleOf(flight.from), middleOf(flight.to)];
   const bend = (x1 + x2) / 2;
-  const path = s(
+  const way = v(
     "g", { class: `flight ${flight.kind}` },
-    s("path", { d: `M ${x1} ${y1} C ${bend} ${y1} ${bend} ${y2} ${x2} ${y2}` }),
-    flight.kind === "refused" ? s("path", { class: "cross", d: `M ${x2 - 5} ${y2 - 17} l 10 10 m 0 -10 l -10 10` }) : null,
-    s("title", {}, flight.text),
+    v("path", { d: `M ${x1} ${y1} C ${bend} ${y1} ${bend} ${y2} ${x2} ${y2}` }),
+    flight.kind === "refused" ? v("path", { class: "cross", d: `M ${x2 - 5} ${y2 - 17} l 10 10 m 0 -10 l -10 10` }) : null,
+    v("title", {}, flight.text),
   );
-  const spark = s("circle", { class: `spark ${flight.kind}`, r: 6 });
-  /** @param {number} t */
-  const fly = (t) => {
-    const bezier = (/** @type {number[]} */ p) => (1 - t) ** 3 * p[0] + 3 * (1 - t) ** 2 * t * p[1] + 3 * (1 - t) * t * t * p[2] + t ** 3 * p[3];
-    spark.setAttribute("cx", String(bezier([x1, bend, bend, x2])));
-    spark.setAttribute("cy", String(bezier([y1, y1, y2, y2])));
+  /** @param {number[]} p @param {number} u */
+  const bezier = (p, u) => (1 - u) ** 3 * p[0] + 3 * (1 - u) ** 2 * u * p[1] + 3 * (1 - u) * u * u * p[2] + u ** 3 * p[3];
+  /** @param {number} time @returns {(Shape | null)[]} */
+  return (time) => {
+    const share = (time - flight.start) / (flight.end - flight.start);
+    const flies = share >= 0 && share < 1;
+    return [
+      flight.start <= time + 1 ? way : null,
+      flies ? v("circle", { class: `spark ${flight.kind}`, r: 6, cx: bezier([x1, bend, bend, x2], share), cy: bezier([y1, y1, y2, y2], share) }) : null,
+    ];
   };
-  return { path, spark, fly };
 }
 
 /**
@@ -342,12 +330,12 @@ function flightMark(flight, axis) {
  * @param {ShownStep} step
  * @param {number} i
  * @param {import("./axis.js").Axis} axis
- * @param {(step: number) => void} chosen
+ * @param {string} kind "past", "now", or nothing for what is to come
  */
-function dot(step, i, axis, chosen) {
+function dot(step, i, axis, kind) {
   const lane = step.where === "the guest" ? "guest" : step.where === "the vCPU's pCPU" ? "own" : "housekeeping";
-  return s(
-    "circle", { class: "dot", cx: axis.at(step.shown), cy: topOf(lane) + LANE, r: 5, click: () => chosen(i) },
-    s("title", {}, `${step.name}: ${step.sentence}`),
+  return v(
+    "circle", { class: `dot ${kind}`, cx: axis.at(step.shown), cy: topOf(lane) + LANE, r: 5, "data-step": i + 1 },
+    v("title", {}, `${step.name}: ${step.sentence}`),
   );
 }

@@ -1,7 +1,8 @@
 // The state of a lab as text that can be read, sent and pasted; `panels/state.py` reads and writes the same.
 
+import { refusal } from "./refusal.js";
+
 const ALL_DEFAULTS = "defaults";
-const LONGEST_QUOTE = 40;
 
 /**
  * @typedef {import("./world.js").Settings} Settings
@@ -26,21 +27,21 @@ export function stateText(controls, settings) {
 }
 
 /**
- * Return all settings that a state stands for; an error names what is not possible, and what is.
+ * Return all settings that a state stands for; an error names what is not allowed, and what is.
  * @param {Controls} controls
  * @param {string} text
  * @returns {Settings}
  */
 export function readState(controls, text) {
   const parts = text.split(/[ \t\r\n]+/).filter((part) => part !== "");
-  if (parts.length === 0) throw new Error(`state: it is empty; allowed: name=value, such as vcpus=7, or ${ALL_DEFAULTS}`);
+  if (parts.length === 0) throw refusal("state", text, `name=value, such as vcpus=7, or ${ALL_DEFAULTS}`);
   const changed = /** @type {Settings} */ ({});
   for (const part of parts.length === 1 && parts[0] === ALL_DEFAULTS ? [] : parts) {
     const sign = part.indexOf("=");
-    if (sign < 0) throw new Error(`state: ${quoted(part)} is not possible; allowed: name=value, such as vcpus=7`);
+    if (sign < 0) throw refusal("state", part, "name=value, such as vcpus=7");
     const name = part.slice(0, sign);
-    if (!Object.hasOwn(controls, name)) throw new Error(`state: ${quoted(name)} is not a control; allowed: ${Object.keys(controls).join(", ")}`);
-    if (Object.hasOwn(changed, name)) throw new Error(`state: ${name} is there twice; allowed: once`);
+    if (!Object.hasOwn(controls, name)) throw refusal("state: control", name, `one of ${Object.keys(controls).join(", ")}`);
+    if (Object.hasOwn(changed, name)) throw refusal("state", part, `the only value of ${name}`);
     changed[name] = valueOf(controls, name, part.slice(sign + 1));
   }
   return { ...Object.fromEntries(Object.entries(controls).map(([name, control]) => [name, control.default])), ...changed };
@@ -54,12 +55,6 @@ export function readState(controls, text) {
 function valueOf(controls, name, text) {
   const { values } = controls[name];
   const i = values.findIndex((value) => textOf(value) === text);
-  if (i < 0) throw new Error(`state: ${name} = ${quoted(text)} is not possible; allowed: ${values.map(textOf).join(", ")}`);
+  if (i < 0) throw refusal(`state: ${name}`, text, `one of ${values.map(textOf).join(", ")}`);
   return values[i];
-}
-
-/** @param {string} text */
-function quoted(text) {
-  const letters = Array.from(text);
-  return letters.length <= LONGEST_QUOTE ? `"${text}"` : `"${letters.slice(0, LONGEST_QUOTE).join("")}..."`;
 }

@@ -44,15 +44,19 @@ export function followTimer({ engine, data }, settings, policy = null) {
  * Read the trace, its times counted from `start`.
  * @param {import("./engine.js").Engine} engine
  * @param {number} start
+ * @param {number[]} [wanted] codes: only these steps; all unless told
  * @returns {TraceStep[]}
  */
-export function readTrace(engine, start) {
-  const fields = ["time", "cpu", "vcpu", "code", "arg"].map((name) => engine.column("trace", name));
+export function readTrace(engine, start, wanted) {
+  const [time, cpu, vcpu, code, arg] = ["time", "cpu", "vcpu", "code", "arg"].map((name) => engine.column("trace", name));
   const used = engine.column("loop", "trace_used")(0);
-  return Array.from({ length: used }, (_, i) => {
-    const [time, cpu, vcpu, code, arg] = fields.map((read) => read(i));
-    return { time: time - start, cpu, vcpu, code, arg };
-  });
+  const read = new Set(wanted);
+  const steps = /** @type {TraceStep[]} */ ([]);
+  for (let i = 0; i < used; i += 1) {
+    const kind = code(i);
+    if (!wanted || read.has(kind)) steps.push({ time: time(i) - start, cpu: cpu(i), vcpu: vcpu(i), code: kind, arg: arg(i) });
+  }
+  return steps;
 }
 
 /**

@@ -32,7 +32,7 @@ export function compared(guess, actual, tolerances) {
   if (typeof guess !== "number" || typeof actual !== "number") {
     return { right: guess === actual, text: guess === actual ? "right" : "not the same" };
   }
-  return { right: close(guess, actual, tolerances.right_within), text: howFar(guess, actual, tolerances.spot_on_within) };
+  return { right: close(guess, actual, tolerances.right_within), text: howFar(guess, actual, tolerances) };
 }
 
 /**
@@ -45,10 +45,11 @@ const close = (value, target, tolerance) => Math.abs(value - target) <= toleranc
 /**
  * @param {number} guess
  * @param {number} actual
- * @param {number} spotOn
+ * @param {Tolerances} tolerances
  */
-function howFar(guess, actual, spotOn) {
-  if (close(guess, actual, spotOn)) return `right, within ${(100 * spotOn).toFixed(0)} %`;
+function howFar(guess, actual, tolerances) {
+  for (const tolerance of [tolerances.spot_on_within, tolerances.right_within])
+    if (close(guess, actual, tolerance)) return `right, within ${(100 * tolerance).toFixed(0)} %`;
   const side = guess > actual ? "high" : "low";
   if (!(guess > 0 && actual > 0)) return `${digits(Math.abs(guess - actual), 3)} too ${side}`;
   const factor = Math.max(guess / actual, actual / guess);

@@ -84,5 +84,17 @@ def test_the_browser_has_the_figures_of_every_setting() -> None:
 
 
 def test_settings_are_checked() -> None:
-    with pytest.raises(ValueError, match="settings: exits_per_s = 7 is not possible"):
+    with pytest.raises(ValueError, match="exits_per_s: 7 is not allowed"):
         panels.anatomy_panel(exits_per_s=7)
+
+
+def test_only_some_reasons_and_controls_are_offered():
+    panel = panels.anatomy_panel(reasons=["HLT", "MSR_WRITE"], controls=["reason"])
+    assert panel.settings["reason"] == "HLT"
+    assert panel.options == {"reasons": ["HLT", "MSR_WRITE"], "controls": ["reason"]}
+    with pytest.raises(ValueError, match="reason: 'CPUID' is not allowed; it must be one of HLT, MSR_WRITE"):
+        panel.settings = {"reason": "CPUID"}
+    with pytest.raises(ValueError, match="reasons: 'CALL' is not allowed"):
+        panels.anatomy_panel(reasons=["CALL"])
+    with pytest.raises(ValueError, match="control: 'speed' is not allowed"):
+        panels.anatomy_panel(controls=["speed"])

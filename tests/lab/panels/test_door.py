@@ -47,10 +47,17 @@ def test_trace_holds_the_timers_that_are_shown_for_every_setting() -> None:
 
 def test_deadline_is_that_far_ahead_and_the_tick_is_the_period() -> None:
     settings = {"deadline_us": 700, "period_us": 5000}
-    with pytest.raises(ValueError, match="settings: deadline_us = 700 is not possible"):
+    with pytest.raises(ValueError, match="deadline_us: 700 is not allowed"):
         panels.door_panel(**settings)
     trace = panels.door_panel(deadline_us=500, period_us=5000).run.trace
     armed = trace[trace["step"] == "start_sw_timer"]
     assert set(armed["arg"] - armed["time_ns"]) <= set(range(499_000, 500_001))
     ticks = trace[(trace["step"] == "hrtimer_interrupt") & (trace["pcpu"] == 0)]["time_ns"]
     assert (ticks % 5_000_000 == 0).sum() >= 2
+
+
+def test_only_the_controls_that_a_lesson_has_come_to():
+    assert panels.door_panel(controls=["deadline_us"], vcpus=2).options == {"controls": ["deadline_us"]}
+    assert panels.door_panel().options == {}
+    with pytest.raises(ValueError, match="control: 'hz' is not allowed"):
+        panels.door_panel(controls=["hz"])

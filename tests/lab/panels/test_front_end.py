@@ -34,7 +34,7 @@ def handed():
 def test_every_file_of_the_front_end_is_used():
     joined = front_end.joined("main")
     used = {f"{name}.js" for name in re.findall(r"^const (\w+)_js = ", joined, flags=re.M)}
-    assert used | {"bridge.js", "kvmlab.css"} == {path.name for path in WEB.iterdir()}
+    assert used | {"bridge.js", "start.js", "kvmlab.css"} == {path.name for path in WEB.iterdir()}
 
 
 def test_a_file_stands_behind_those_that_it_needs():
@@ -48,14 +48,23 @@ def test_a_file_stands_behind_those_that_it_needs():
 def test_the_script_ends_where_it_says_and_asks_nobody():
     script = front_end.script()
     assert "</script" not in script
-    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", script)
-    assert "fetch(" not in script
+    for text in (script, front_end.joined("main"), front_end.data()):
+        assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", text)
+        assert "fetch(" not in text
+
+
+def test_the_script_is_short_and_holds_all_of_the_front_end():
+    script = front_end.script()
+    texts = [unpacked(text).decode() for text in re.findall(r'"([A-Za-z0-9+/=]{1000,})"', script)]
+    assert texts == [front_end.joined("main"), front_end.data()]
+    assert len(script) < 170_000
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node here; tests/browser runs the script")
-def test_the_script_is_a_module_that_node_can_parse(tmp_path):
+@pytest.mark.parametrize("text", [front_end.script, lambda: front_end.joined("main")], ids=["script", "front end"])
+def test_the_script_is_a_module_that_node_can_parse(tmp_path, text):
     path = tmp_path / "script.mjs"
-    path.write_text(front_end.script(), encoding="utf-8")
+    path.write_text(text(), encoding="utf-8")
     subprocess.run(["node", "--check", str(path)], check=True, capture_output=True)
 
 

@@ -102,3 +102,10 @@ def test_what_is_not_possible_is_named() -> None:
         panels.history_panel("rev2", at="rev3")
     with pytest.raises(ValueError, match="against: 'today' is not allowed"):
         panels.history_panel(against="today")
+
+
+def test_who_paid_may_be_left_to_the_reader() -> None:
+    told, asked = panels.history_panel(), panels.history_panel(paid=False)
+    assert [bead["id"] for bead in told.beads] == [bead["id"] for bead in asked.beads]
+    assert all(bead["gains"] and bead["pays"] for bead in told.beads)
+    assert not [bead for bead in asked.beads if "gains" in bead or "pays" in bead]

@@ -92,5 +92,5 @@ def test_policies_that_are_not_offered_cannot_be_chosen() -> None:
         panels.move_panel(policies=["rev1", "rev2"], revision="rev3")
     with pytest.raises(ValueError, match="policies: 'rev4' is not allowed"):
         panels.move_panel(policies=["rev4"])
-    with pytest.raises(ValueError, match="settings: to_cpu = 'home' is not possible"):
+    with pytest.raises(ValueError, match="to_cpu: 'home' is not allowed"):
         panels.move_panel(to_cpu="home")

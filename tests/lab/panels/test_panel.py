@@ -18,10 +18,18 @@ def test_settings_can_be_read_and_set():
     assert panel.settings["kernel"] == "v5.2"
     assert panel.settings["hlt_in_guest"] is True
     assert repr(panel) == "Panel stage: kernel='v5.2', hlt_in_guest=True"
-    with pytest.raises(ValueError, match="'colour' is not a control"):
+    with pytest.raises(ValueError, match="control: 'colour' is not allowed"):
         panel.settings = {"colour": 1}
-    with pytest.raises(ValueError, match=r"kernel = 'v9' is not possible; allowed: 'v5.2'"):
+    with pytest.raises(ValueError, match=r"kernel: 'v9' is not allowed; it must be one of v5.2"):
         panels.stage_panel(kernel="v9")
+
+
+@pytest.mark.parametrize("make", [panels.stage_panel, panels.porter_panel, panels.decision_panel])
+def test_a_panel_is_moved_once_a_control_differs_from_how_it_opened(make):
+    panel = make(hlt_in_guest=make is not panels.porter_panel)
+    assert not panel.moved
+    panel.settings = {"hlt_in_guest": not panel.settings["hlt_in_guest"]}
+    assert panel.moved
 
 
 def test_the_bridge_carries_settings_both_ways():
@@ -56,7 +64,8 @@ def test_a_readers_policy_is_asked_once_and_shown():
     spec = panel.place()
     assert f"&quot;bits&quot;:{table_bits(mine)}" in spec
     before = len(asked)
-    assert before <= 2 * 32, "a policy is 32 bits"
+    assert before == 32, "a policy is 32 bits"
+    assert panel.story.delivery == "posted"
     panel.settings = {"hlt_in_guest": True}
     panel.place()
     assert len(asked) == before
@@ -91,6 +100,19 @@ def test_a_policy_that_fails_is_refused_with_the_input():
 
     with pytest.raises(ValueError, match=r"policy broken failed on VcpuFacts\(pi_inject_timer=False"):
         panels.counts_panel(policy=broken)
+
+
+def test_a_policy_that_does_not_answer_is_refused_and_the_last_one_stays(monkeypatch):
+    def stuck(v):
+        while True:
+            pass
+
+    panel = panels.lab_panel(mine)
+    monkeypatch.setattr("kvmlab.policy.PATIENCE_S", 0.1)
+    with pytest.raises(ValueError, match=r"policy stuck has not answered on VcpuFacts\(pi_inject_timer=False"):
+        panel.policy = stuck
+    assert panel.policy is mine
+    assert list(panel.runs)[-1] == "mine"
 
 
 def test_the_stage_has_the_story_of_its_settings():

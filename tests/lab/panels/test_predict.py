@@ -96,7 +96,7 @@ def test_the_first_guess_counts_in_the_record():
     panel.reveal(75)
     bridge.answer = {"guess": 75}
     panel.reveal(75)
-    exercises.predict("L03-P2", "up").reveal("up")
+    exercises.Prediction("L03-P2", "up").reveal("up")
     assert exercises.record().right == 1
     assert repr(exercises.record()) == (
         "1 of 2 predictions right (a number counts within 10 %):\n"
@@ -123,16 +123,16 @@ def test_a_choice_is_right_or_not():
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({}, "low, high: the scale has no ends"),
-        ({"low": 0}, "low, high: the scale has no ends"),
-        ({"low": 5, "high": 5}, "high: 5 is not possible; allowed: more than low"),
-        ({"low": "0", "high": 5}, "low: '0' is not possible; allowed: a number"),
-        ({"low": 0, "high": math.inf}, "high: inf is not possible"),
-        ({"low": 0, "high": 5, "scale": "log"}, "low: 0 is not possible on a log scale"),
+        ({}, "low: None is not allowed; it must be a number, unless there are choices"),
+        ({"low": 0}, "high: None is not allowed"),
+        ({"low": 5, "high": 5}, "high: 5 is not allowed; it must be more than low"),
+        ({"low": "0", "high": 5}, "low: '0' is not allowed; it must be a number"),
+        ({"low": 0, "high": math.inf}, "high: inf is not allowed"),
+        ({"low": 0, "high": 5, "scale": "log"}, "low: 0 is not allowed; it must be more than 0 on a log scale"),
         ({"low": 1, "high": 5, "scale": "cubic"}, "scale: 'cubic'"),
-        ({"low": 1, "high": 5, "step": 9}, "step: 9 is not possible"),
-        ({"choices": ("a",)}, r"choices: \['a'\] is not possible; allowed: two or more"),
-        ({"choices": ("a", "b"), "low": 1}, "choices: these leave no room"),
+        ({"low": 1, "high": 5, "step": 9}, "step: 9 is not allowed"),
+        ({"choices": ("a",)}, r"choices: \['a'\] is not allowed; it must be two or more"),
+        ({"choices": ("a", "b"), "low": 1}, r"choices: \["),
         ({"bars": ("a", "a"), "low": 1, "high": 2}, "bars: "),
     ],
 )
@@ -153,7 +153,7 @@ def test_a_truth_that_answers_another_question_is_refused(options, actual):
 def test_ids_and_questions_are_needed():
     with pytest.raises(ValueError, match="id: 'E1'"):
         panels.predict_panel("E1", "How late?", low=0, high=1)
-    with pytest.raises(ValueError, match="question: ' ' is not possible"):
+    with pytest.raises(ValueError, match="question: ' ' is not allowed"):
         panels.predict_panel("L03-P1", " ", low=0, high=1)
 
 

@@ -13,6 +13,7 @@ def test_the_kernels_asked_for_are_offered_and_the_first_is_shown() -> None:
     panel = panels.stage_panel(kernels=["v5.3", "v5.2"], controls=["kernel", "pcpu"], first=["kernel"])
     assert panel.options == {"kernels": ["v5.3", "v5.2"], "controls": ["kernel", "pcpu"], "first": ["kernel"]}
     assert panel.settings["kernel"] == "v5.3"
+    assert not panel.moved
     panel.settings = {"kernel": "v5.2"}
     assert panel.story.expiry_exit == "PREEMPTION_TIMER"
 
@@ -22,9 +23,10 @@ def my_policy(facts: Any) -> bool:
 
 
 def test_the_readers_own_policy_is_one_of_them() -> None:
-    panel = panels.stage_panel(my_policy, kernels=["v5.2"])
-    panel.settings = {"kernel": "my_policy"}
-    assert panel.kernel.name == "my_policy"
+    panel = panels.stage_panel(my_policy, kernels=["v5.2"], kernel="my_policy")
+    assert (panel.kernel.name, panel.moved) == ("my_policy", False)
+    panel.settings = {"kernel": "v5.2"}
+    assert (panel.kernel.name, panel.moved) == ("v5.2", True)
 
 
 @pytest.mark.parametrize(

@@ -67,12 +67,12 @@ def test_a_state_says_what_differs_from_the_defaults():
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("", "state: it is empty; allowed: name=value, such as vcpus=7, or defaults"),
-        ("vcpus", 'state: "vcpus" is not possible; allowed: name=value, such as vcpus=7'),
-        ("vcpu=7", 'state: "vcpu" is not a control; allowed: vcpus, tick_hz, '),
-        ("vcpus=7 vcpus=8", "state: vcpus is there twice; allowed: once"),
-        ("apicv=True", 'state: apicv = "True" is not possible; allowed: 0, 1'),
-        ("x" * 100_000, f'state: "{"x" * 40}..." is not possible'),
+        ("", 'state: "" is not allowed; it must be name=value, such as vcpus=7, or defaults'),
+        ("vcpus", 'state: "vcpus" is not allowed; it must be name=value, such as vcpus=7'),
+        ("vcpu=7", 'state: control: "vcpu" is not allowed; it must be one of vcpus, tick_hz, '),
+        ("vcpus=7 vcpus=8", 'state: "vcpus=8" is not allowed; it must be the only value of vcpus'),
+        ("apicv=True", 'state: apicv: "True" is not allowed; it must be one of 0, 1'),
+        ("x" * 100_000, f'state: "{"x" * 40}..." is not allowed'),
     ],
 )
 def test_a_text_that_is_no_state_is_refused_in_plain_words(text, error):
@@ -80,7 +80,7 @@ def test_a_text_that_is_no_state_is_refused_in_plain_words(text, error):
 
 
 def test_a_state_that_is_not_text_is_refused():
-    with pytest.raises(ValueError, match="state: 7 is not text"):
+    with pytest.raises(ValueError, match="state: 7 is not allowed; it must be text"):
         panels.read_state(7)
 
 

@@ -27,6 +27,7 @@ def pictures(runs):
         "latencies": plots.latencies(runs, title="Latency"),
         "longest": plots.longest_exit(rows, guesses_us={"before": 40, "after": 2000}),
         "recorded": plots.recorded_against_predicted(kl.check_recordings()),
+        "recorded offload": plots.recorded_offload(seconds=1),
         "offload": plots.offload({1000: 0.25, 2000: 0.5, 5000: 1.0}, recorded),
         "timelines": plots.timelines(runs, number=3, title="Timelines"),
         "grid": plots.policy_grid(

@@ -17,6 +17,7 @@ NAMES = (
     "latencies",
     "longest",
     "recorded",
+    "recorded offload",
     "offload",
     "timelines",
     "grid",

@@ -29,8 +29,8 @@ test("a state is short, readable and complete", () => {
   assert.equal(stateText(CONTROLS, settings), "vcpus=7 hlt=1 guest=halts");
   assert.deepEqual(readState(CONTROLS, " vcpus=7  hlt=1\nguest=halts "), settings);
   assert.deepEqual(readState(CONTROLS, "guest=works_all_the_time"), DEFAULTS);
-  assert.throws(() => readState(CONTROLS, "hlt=2"), { message: 'state: hlt = "2" is not possible; allowed: 0, 1' });
-  assert.throws(() => readState(CONTROLS, "toString=2"), /"toString" is not a control; allowed: vcpus, hlt, guest/);
+  assert.throws(() => readState(CONTROLS, "hlt=2"), { message: 'state: hlt: "2" is not allowed; it must be one of 0, 1' });
+  assert.throws(() => readState(CONTROLS, "toString=2"), /control: "toString" is not allowed; it must be one of vcpus, hlt, guest/);
 });
 
 test("a control says why it has no effect, unless one of several conditions is met", () => {
