@@ -17,6 +17,7 @@ from kvmlab.host.what_if.measure import (
     fewest,
     halt_length_us,
     housekeeping_period_us,
+    measured_from,
     timer_mode_of,
     timers_in_table,
     timers_in_trace,
@@ -211,3 +212,16 @@ def test_more_hrtimers_than_a_tick_makes_are_a_load(hz, period_us):
     findings = Findings()
     assert housekeeping_period_us(SimpleNamespace(housekeeping_hrtimers_hz=hz), findings) == period_us
     assert len(findings.known) == (period_us is not None)
+
+
+@pytest.mark.parametrize(
+    ("rows", "shown"),
+    [
+        ({"MSR_WRITE": (900, 1.0), "CPUID": (50, 1.0)}, (0, 0, 50, 900, 0, None)),
+        ({"MSR_WRITE": (900, 1.0), "EXTERNAL_INTERRUPT": (1000, 1.0)}, (100, 900, 0, 900, 0, None)),
+        ({"MSR_WRITE": (900, 1.0), "HLT": (300, 9.0), "EXTERNAL_INTERRUPT": (7, 1.0)}, (7, 0, 0, 900, 300, 0)),
+    ],
+)
+def test_what_happened_beside_the_timers_is_counted(rows, shown):
+    m = measured_from(kl.explain(table(rows)), Findings(), 1.0, 1, None)
+    assert (m.host_irqs, m.unsure_irqs, m.other_exits, m.writes, m.halts, m.expiries_at_work) == shown

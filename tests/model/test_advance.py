@@ -69,3 +69,11 @@ def test_an_advance_is_tuned_by_how_late_or_early_the_timer_was_seen(kernel, adv
     if done:
         adjust_lapic_timer_advance(m, 0, 800)
         assert vcpu.advance_ns == tuned
+
+
+@pytest.mark.parametrize(("late_ns", "tuned"), [(99, 1000), (100, 1012), (10_000, 2250), (10_001, 1000)])
+def test_an_error_of_100_to_10000_cycles_tunes_it(late_ns, tuned):
+    m = machine(kl.Host(tsc_ghz=1.0), kernel="v6.18")
+    m.vcpus[0].advance_ns = 1000
+    adjust_lapic_timer_advance(m, 0, late_ns)
+    assert m.vcpus[0].advance_ns == tuned

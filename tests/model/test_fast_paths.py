@@ -8,7 +8,7 @@ from kvmlab import kernels
 from kvmlab.model.hrtimer import enqueue_hrtimer, hrtimer_force_reprogram
 from kvmlab.model.lapic import apic_timer_fn
 from kvmlab.model.loop import run
-from kvmlab.model.names import EXITS, NONE, Cost, Exit, Place, State
+from kvmlab.model.names import EXITS, FAST, NONE, Cost, Exit, Place, State
 from kvmlab.model.one_timer import HOUSEKEEPING_CPU, arm_one_timer
 from tests.model.machines import machine
 from tests.strategies import constant_costs, few, scenarios
@@ -100,3 +100,14 @@ def test_an_interrupt_of_the_host_waits_for_the_end_of_a_fast_path(kernel, inter
     run(m, start + 100_000)
     assert exits(m, Exit.EXTERNAL_INTERRUPT) == (interrupts, 0)
     assert exits(m, Exit.MSR_WRITE) == (1, interrupts)
+
+
+@pytest.mark.parametrize(("kernel", "fast"), [("v5.3", set()), ("v5.13", {"MSR_WRITE", "PREEMPTION_TIMER"})])
+def test_the_trace_says_which_exits_took_the_fast_path(kernel, fast):
+    host = kl.Host(pi_inject_timer=False)
+    guest = kl.Guest(workload=kl.Workload(tick_hz=1000, other_exit_hz=500, host_irq_hz=500))
+    run = kl.simulate(kl.Scenario(host, guest, kernel=kernel, duration_s=0.1, trace_steps=5000))
+    arguments = run.trace.loc[run.trace["step"] == "kvm_exit", "arg"].tolist()
+    assert {EXITS[arg & ~FAST] for arg in arguments} > {"MSR_WRITE", "PREEMPTION_TIMER", "EXTERNAL_INTERRUPT"}
+    assert {EXITS[arg & ~FAST] for arg in arguments if arg & FAST} == fast
+    assert sum(arg & FAST != 0 for arg in arguments) == run.fastpath_exits

@@ -1,6 +1,7 @@
 """A long run stops when it is asked to, and says how far it is while it goes on."""
 
 import _thread
+import signal
 import threading
 import time
 
@@ -12,6 +13,15 @@ LONG = kl.Scenario(kl.Host(), kl.Guest(6, workload=kl.Workload(tick_hz=0, timer_
 """It would take days."""
 
 
+@pytest.fixture
+def interruptible():
+    """Python's own answer to SIGINT, which a process that was started in the background ignores."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("plain", [False, True], ids=["webassembly", "python"])
 def test_an_interrupted_run_ends_soon(plain):
     """Asked until it does: what Python raises while an object of the engine is deleted, it loses."""
