@@ -13,7 +13,8 @@ STATE = """async host => {
     const { alert, say, settings } = host.kvmlab;
     return [Number(host.dataset.serial), alert.textContent, say.textContent, JSON.stringify(settings)];
 }"""
-PICTURE = "host => [...host.shadowRoot.querySelectorAll('.picture, .asked, .moves')].map(picture => picture.innerHTML).join('')"
+PICTURE = """host => [...host.shadowRoot.querySelectorAll('.picture, .asked, .moves')]
+    .map(picture => picture.innerHTML).join('')"""
 END = "c => c.tagName === 'SELECT' ? c.selectedIndex === c.length - 1 : Number(c.value) >= Number(c.max)"
 NAME = "c => c.ariaLabel || c.labels?.[0]?.textContent || c.textContent"
 
