@@ -7,7 +7,7 @@ from typing import Any
 
 from kvmlab.lab.panels.controls import Value
 from kvmlab.lab.panels.exit_costs import EXITS_WORLD, REASONS, figures
-from kvmlab.lab.panels.panel import Panel
+from kvmlab.lab.panels.panel import Panel, some_controls
 from kvmlab.scenario import checks
 
 
@@ -39,8 +39,5 @@ def anatomy_panel(
     """
     for name in reasons or ():
         checks.choice("reasons", name, tuple(REASONS))
-    for name in controls or ():
-        checks.choice("control", name, tuple(EXITS_WORLD.controls))
-    given = {"reasons": reasons, "controls": controls}
-    options: dict[str, Any] = {name: list(value) for name, value in given.items() if value}
+    options = ({"reasons": list(reasons)} if reasons else {}) | some_controls(EXITS_WORLD, controls)
     return Anatomy("anatomy", EXITS_WORLD, {**({"reason": reasons[0]} if reasons else {}), **settings}, options)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from kvmlab.kernels import KERNELS
 from kvmlab.lab.panels.controls import Value
-from kvmlab.lab.panels.panel import Panel, some_policies
+from kvmlab.lab.panels.panel import Panel, some_controls, some_policies
 from kvmlab.lab.panels.simulation import HOST, MACHINERY, run_each
 from kvmlab.policy import REVISIONS, Policy
 from kvmlab.results.run import Run
@@ -63,8 +62,7 @@ def counts_panel(
     """
     for column in columns:
         checks.choice("column", column, COLUMNS)
-    for name in (*(controls or ()), *(first or ())):
-        checks.choice("control", name, tuple(HOST.controls))
-    given = {"columns": list(columns), "controls": controls, "first": first}
-    options: dict[str, Any] = {name: list(value) for name, value in given.items() if value} | some_policies(policies)
-    return Counts("counts", HOST, settings, options, policy)
+    shown = {"columns": list(columns)} if columns else {}
+    return Counts(
+        "counts", HOST, settings, shown | some_controls(HOST, controls, first) | some_policies(policies), policy
+    )

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from kvmlab.lab.panels.controls import Value
 from kvmlab.lab.panels.door_host import DOOR
-from kvmlab.lab.panels.panel import Panel
+from kvmlab.lab.panels.panel import Panel, some_controls
 from kvmlab.results.run import Run, simulate
-from kvmlab.scenario import checks
 
 
 class Door(Panel):
@@ -33,6 +32,4 @@ def door_panel(*, controls: Sequence[str] | None = None, **settings: Value) -> D
     >>> f"{panel.run.placement['share']['housekeeping posted']:.0%}"
     '25%'
     """
-    for name in controls or ():
-        checks.choice("control", name, tuple(DOOR.controls))
-    return Door("door", DOOR, settings, {"controls": list(controls)} if controls else {})
+    return Door("door", DOOR, settings, some_controls(DOOR, controls))

@@ -31,6 +31,13 @@ def some_policies(names: Sequence[str] | None) -> dict[str, Any]:
     return {"policies": list(names)} if names else {}
 
 
+def some_controls(world: World, controls: Sequence[str] | None, first: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return the options to offer some controls only, and to show some at once. ValueError names one that is none."""
+    for name in (*(controls or ()), *(first or ())):
+        checks.choice("control", name, tuple(world.controls))
+    return {name: list(value) for name, value in {"controls": controls, "first": first}.items() if value}
+
+
 class Bridge(anywidget.AnyWidget):
     """The end of a panel that Python holds: what it is set to, and what its reader answers. It is never shown."""
 

@@ -8,7 +8,7 @@ from typing import Any
 from kvmlab.kernels import KERNELS, Kernel
 from kvmlab.lab.panels.controls import Value
 from kvmlab.lab.panels.one_timer import TIMER
-from kvmlab.lab.panels.panel import Panel
+from kvmlab.lab.panels.panel import Panel, some_controls
 from kvmlab.lab.panels.still import steps
 from kvmlab.lab.words import microseconds
 from kvmlab.policy import Policy
@@ -63,10 +63,7 @@ def stage_panel(
     >>> stage.story.expiry_exit
     'PREEMPTION_TIMER'
     """
-    for name in (*(controls or ()), *(first or ())):
-        checks.choice("control", name, tuple(TIMER.controls))
     for name in kernels or ():
         checks.choice("kernels", name, tuple(KERNELS))
-    given = {"kernels": kernels, "controls": controls, "first": first}
-    options: dict[str, Any] = {name: list(value) for name, value in given.items() if value}
+    options = ({"kernels": list(kernels)} if kernels else {}) | some_controls(TIMER, controls, first)
     return Stage("stage", TIMER, {**({"kernel": kernels[0]} if kernels else {}), **settings}, options, policy)
