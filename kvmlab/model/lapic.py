@@ -29,6 +29,7 @@ def kvm_can_post_timer_interrupt(m: Machine, v: int) -> bool:
     """Return the policy's answer, for the pCPU that vcpu->cpu names; it may be stale while the vCPU moves."""
     vcpu = m.vcpus[v]
     facts = vcpu.facts | (m.pcpus[vcpu.cpu].housekeeping << HOUSEKEEPING_BIT)
+    m.loop.asked |= 1 << facts
     return (m.kernel.policy >> facts) & 1 == 1
 
 

@@ -68,6 +68,9 @@ class Loop:
     """Number of steps in the trace. Written by `write_step`."""
     events: int
     """Number of events handled. Written by `run`."""
+    asked: int
+    """Which of its 32 inputs the policy was asked about, a bit each (`kvmlab.policy.index`). Under a policy that
+    answers these alike, all goes the same way. Written by `kvm_can_post_timer_interrupt`."""
 
 
 @dataclass(slots=True)

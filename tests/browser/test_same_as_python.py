@@ -104,8 +104,9 @@ def test_the_counts_are_pythons(see):
         panel.settings = chosen
         runs = panel.runs
         assert seen["error"] == ""
-        last = list(runs.values())[-1]
-        assert seen["tables"] == digests({name: getattr(last.machine, name) for name in TABLES}), chosen
+        # The memory has the last of those that were simulated: what answers as another before it was not.
+        of_python = [digests({name: getattr(run.machine, name) for name in TABLES}) for run in runs.values()]
+        assert seen["tables"] in of_python, chosen
         for figures, (name, run) in zip(seen["figures"], runs.items(), strict=True):
             assert figures["name"] == name
             check_figures(figures, run)
