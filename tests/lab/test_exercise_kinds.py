@@ -84,14 +84,36 @@ def test_a_word():
     [
         (["CPU 0", "CPU 2"], True, "CPU 0, CPU 2 (yours)."),
         (("cpu 2", "CPU 0"), True, "cpu 2, CPU 0 (yours)."),
-        (["CPU 0"], False, "CPU 0 (yours)."),
-        ([], False, "none of them (yours)."),
+        (["CPU 0"], False, "CPU 0 (yours): 1 of 1 belongs in the list; 1 is missing."),
+        (["CPU 1"], False, "CPU 1 (yours): 0 of 1 belong in the list; 2 are missing."),
+        (["cpu 0 ", "CPU 1"], False, "cpu 0 , CPU 1 (yours): 1 of 2 belongs in the list; 1 is missing."),
+        (["CPU 0", "CPU 0"], False, "CPU 0, CPU 0 (yours): 1 of 1 belongs in the list; 1 is missing."),
+        (NAMES, False, "CPU 0, CPU 1, CPU 2 (yours): 2 of 3 belong in the list; none is missing."),
+        ([], False, "none of them (yours): 2 are missing."),
         ("CPU 0", False, "a list of some of 'CPU 0', 'CPU 1' and 'CPU 2' is asked for."),
         (["CPU 7"], False, "a list of some of 'CPU 0', 'CPU 1' and 'CPU 2' is asked for."),
     ],
 )
 def test_several_names(answer, right, words):
     assert said(Several(NAMES, SEVERAL), answer) == (right, words)
+
+
+@pytest.mark.parametrize(
+    ("right", "answer", "counts"),
+    [
+        ([], ["CPU 1", "CPU 2"], "0 of 2 belong in the list; none is missing."),
+        (NAMES, [], "3 are missing."),
+        (NAMES, ["CPU 0", "CPU 1"], "2 of 2 belong in the list; 1 is missing."),
+    ],
+)
+def test_several_names_of_which_all_are_right_or_none(right, answer, counts):
+    kind = Several(NAMES, exercises.seal_of("L00-E1", right))
+    assert said(kind, right)[0]
+    assert said(kind, answer) == (False, f"{', '.join(answer) or 'none of them'} (yours): {counts}")
+
+
+def test_a_seal_that_no_list_has_counts_nothing():
+    assert said(Several(NAMES, "00000000"), ["CPU 1"]) == (False, "CPU 1 (yours).")
 
 
 def test_something_that_is_tried_out():

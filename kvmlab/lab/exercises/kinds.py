@@ -6,6 +6,7 @@ not hold the answer in plain sight: a number is computed when it is asked for, a
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -92,15 +93,24 @@ class Several:
     """Some of several names, in any order; sealed."""
 
     names: Sequence[str]
+    """Few: what a wrong list is told is found by trying all lists."""
     seal: str
 
     def judge(self, exercise_id: str, answer: Any) -> tuple[bool, str]:
-        """Return whether these names together have the seal."""
+        """Return whether these names together have the seal, and if not, how many of them belong, and are missing."""
         given = None if isinstance(answer, str) or not isinstance(answer, Iterable) else [*answer]
         if given is None or not {plain(each) for each in given} <= {*map(plain, self.names)}:
             raise WrongForm(f"a list of some of {quoted(self.names)} is asked for")
-        listed = ", ".join(map(str, given)) or "none of them"
-        return seal_of(exercise_id, given) == self.seal, f"{listed} (yours)."
+        listed = f"{', '.join(map(str, given)) or 'none of them'} (yours)"
+        if seal_of(exercise_id, given) == self.seal:
+            return True, f"{listed}."
+        right = self.sealed(exercise_id)
+        return False, f"{listed}." if right is None else f"{listed}: {counts({*map(plain, given)}, right)}."
+
+    def sealed(self, exercise_id: str) -> set[str] | None:
+        """Return the names that together have the seal; None if no list of them has it."""
+        lists = (some for size in range(len(self.names) + 1) for some in itertools.combinations(self.names, size))
+        return next(({*map(plain, some)} for some in lists if seal_of(exercise_id, some) == self.seal), None)
 
 
 @dataclass(frozen=True)
@@ -135,6 +145,18 @@ def direction(value: float, actual: float, within: float) -> str:
     if value != value:
         return "no number at all"
     return "" if close(value, actual, within) else "too low" if value < actual else "too high"
+
+
+def counts(given: set[str], right: set[str]) -> str:
+    """Return how many names of a list belong in it, and how many are missing, but not which.
+
+    >>> counts({"a", "b", "c"}, {"a", "d", "e"})
+    '1 of 3 belongs in the list; 2 are missing'
+    """
+    belong, missing = len(given & right), len(right - given)
+    absent = f"{missing or 'none'} {'is' if missing < 2 else 'are'} missing"
+    kept = f"{belong} of {len(given)} {'belongs' if belong == 1 else 'belong'} in the list; "
+    return f"{kept if given else ''}{absent}"
 
 
 def quoted(names: Sequence[str]) -> str:

@@ -79,7 +79,7 @@ class End:
 QUESTIONS: Mapping[str, Question] = {
     "exists": Question(("hv_timer",), ("Is there a", "preemption", "timer?"), "mwait", "stays", (0, 0)),
     "mwait": Question(("mwait_in_guest",), ("Is MWAIT", "without exit?"), "stays", "may_post", (1, 0)),
-    "may_post": Question(("can_post",), ("May it be", "posted?"), "stays", "hv", (2, 0)),
+    "may_post": Question(("can_post",), ("At the write:", "may it be", "posted?"), "stays", "hv", (2, 0)),
     "stays": Question(
         ("pinned", "housekeeping_cpu"), ("Pinned, or on", "a housekeep-", "ing CPU?"), "local", "door", (0, 1)
     ),

@@ -32,7 +32,7 @@ CONTROLS: Mapping[str, Control] = {
     "pcpu": choice("the vCPU's pCPU is", PCPU_TEXTS, "isolated", "buttons"),
     "vcpu_at_expiry": choice("at expiry the vCPU is", FOUND, "guest"),
     "deadline_ns": slider("deadline, from the guest's write", TIMES_NS, 2_000_000, duration),
-    "housekeeping_next_event_ns": slider("housekeeping CPU's next event", TIMES_NS, 1_000_000, duration),
+    "housekeeping_next_event_ns": slider("housekeeping CPU's next timer", TIMES_NS, 1_000_000, duration),
     "timer_mode": choice("timer mode", MODES, "tsc_deadline"),
     "timer_migration": switch("timer_migration", True),
     "nohz_full": switch("nohz_full", True),

@@ -86,7 +86,7 @@ def test_p2_why():
     assert 0 < rise("v5.3", "lost us") < 2
 
 
-def test_p3_why():
+def test_balance_read():
     old, new = time_lost_before()
     assert (100 * new / old).round().to_dict() == {"database": 66, "poller": 64, "ordinary": 106}
     assert all(abs(old - new)[guest] == pytest.approx(600, rel=0.05) for guest in ("database", "poller"))
