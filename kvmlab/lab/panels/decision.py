@@ -11,6 +11,7 @@ from kvmlab.lab.panels.simulation import affordable
 from kvmlab.lab.panels.still import table
 from kvmlab.policy import POLICIES, Policy, VcpuFacts, ask
 from kvmlab.results.run import Run, simulate
+from kvmlab.scenario import checks
 from kvmlab.scenario.scenario import Scenario
 
 
@@ -42,12 +43,13 @@ class Decision(Panel):
 
 
 def decision_panel(
-    policy: Policy | None = None, *, policies: Sequence[str] | None = None, **settings: Value
+    policy: Policy | None = None, *, policies: Sequence[str] | None = None, table: bool = True, **settings: Value
 ) -> Decision:
     """Return the decision: a flow chart of who fires, lit by the facts, the predicates, and all 32 inputs.
 
     - `policy`: a reader's own, shown below the revisions.
     - `policies`: names of the revisions to show, the last of which has its way lit unless told; all unless told.
+    - `table`: also show what each policy answers to each of the 32 inputs.
     - settings: the fields of `kvmlab.policy.VcpuFacts` and hv_timer, all booleans, and revision: whose way through the
       flow chart is lit.
 
@@ -59,4 +61,5 @@ def decision_panel(
     True
     """
     shown: dict[str, Value] = {"revision": policies[-1]} if policies else {}
-    return Decision("decision", FACTS, {**shown, **settings}, some_policies(policies), policy)
+    options = {**some_policies(policies), "table": checks.flag("table", table)}
+    return Decision("decision", FACTS, {**shown, **settings}, options, policy)

@@ -75,7 +75,7 @@ export function counts(panel) {
       shown = simulateEach(panel.tools, settings, panel.policies());
       before = last.length === shown.length ? last : [];
       redraw();
-      return say(shown, before);
+      return say(shown, before, names.includes("latency"));
     },
     resize: redraw,
     state: () => ({ figures: shown }),
@@ -86,15 +86,17 @@ export function counts(panel) {
  * Say what has changed, and what is.
  * @param {Figures[]} shown
  * @param {Figures[]} before
+ * @param {boolean} latency is shown, too
  */
-function say(shown, before) {
+function say(shown, before, latency) {
   const parts = shown.map((now, i) => {
     const was = before[i];
     const moved = was && number(was.total) !== number(now.total);
     return `${now.name} ${moved ? `from ${number(was.total)} to ` : ""}${number(now.total)}`;
   });
   const late = shown.map((now) => `${now.name} ${us(now.p99)}`);
-  return `VM exits per vCPU per second: ${parts.join(", ")}. How late 99 of 100 timer interrupts are at most (p99), in µs: ${late.join(", ")}. Simulated for ${(shown[0].duration / 1e9).toPrecision(2)} s.`;
+  const p99 = latency ? ` How late 99 of 100 timer interrupts are at most (p99), in µs: ${late.join(", ")}.` : "";
+  return `VM exits per vCPU per second: ${parts.join(", ")}.${p99} Simulated for ${(shown[0].duration / 1e9).toPrecision(2)} s.`;
 }
 
 /**
@@ -133,7 +135,7 @@ function chart(columns, limits, shown, before, width) {
     return v("g", {}, ...columnHead(column, box, y, limits[i], shown.length), ...rows);
   });
   const height = stacked ? tall * columns.length : tall;
-  const alt = `${columns.map((column) => column.title).join("; ")}. ${say(shown, [])}`;
+  const alt = `${columns.map((column) => column.title).join("; ")}. ${say(shown, [], columns.some((column) => column.axis))}`;
   return v("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": alt }, ...parts);
 }
 

@@ -1,4 +1,4 @@
-// The decision: a flow chart lit by the facts, each revision's predicate, and all 32 inputs; linked to one another.
+// The decision: a flow chart lit by the facts, each revision's predicate, and all 32 inputs (unless told not); linked to one another.
 
 import { h, write } from "./dom.js";
 import { drawFlow, walk } from "./flow.js";
@@ -21,6 +21,7 @@ const CELL_HEIGHT = 20;
 const SIDE = 222;
 const NARROW = 624;
 const NAMES = 118;
+const NO_POST = "hrtimer, not posted";
 
 let serial = 0;
 
@@ -31,12 +32,13 @@ let serial = 0;
  */
 export function decision(panel) {
   const { facts, decision: chart } = panel.tools.data;
+  const withTable = panel.spec.options?.table ?? true;
   const radios = `kvmlab-revision-${(serial += 1)}`;
   const flow = h("div", { class: "picture chart" });
   const bands = h("div", { class: "bands", tabindex: 0, role: "slider", "aria-label": "which of the 32 inputs", "aria-valuemin": 0, "aria-valuemax": INPUTS - 1, click: clicked });
   const names = h("div", { class: "names", "aria-hidden": "true" }, ...facts.map((fact) => h("span", {}, fact)));
   const hint = h("p", { class: "hint" });
-  const table = h("div", { class: "truth", role: "group", "aria-label": "the predicates and all 32 inputs" });
+  const table = h("div", { class: "truth", role: "group", "aria-label": withTable ? "the predicates and all 32 inputs" : "the predicates" });
   let rows = /** @type {Row[]} */ ([]);
   let settings = /** @type {Settings} */ ({});
   let pointed = /** @type {{name: string, term: number} | null} */ (null);
@@ -73,6 +75,16 @@ export function decision(panel) {
     const turned = pointed?.name === chosen() && hangs[index] ? walk(chart, { ...now, can_post: !now.can_post }) : [];
     const ways = { lit: walk(chart, now), maybe: walk(chart, { ...now, door: false }), other: turned };
     patch(flow, [drawFlow(chart, width < NARROW ? width : width - SIDE, ways, sentence(panel, settings, chosen(), ways.lit))]);
+    if (withTable) redrawTable(width, index, hangs);
+  }
+
+  /**
+   * Draw the 32 inputs, and the answers to each.
+   * @param {number} width
+   * @param {number} index
+   * @param {boolean[]} hangs
+   */
+  function redrawTable(width, index, hangs) {
     cell = Math.max(6, Math.min(14, Math.floor((width < NARROW ? width - NAMES : width - 430) / INPUTS)));
     const at = position(facts, index);
     const height = facts.length * BAND;
@@ -103,7 +115,7 @@ export function decision(panel) {
     const own = name === panel.policy?.name ? " (yours)" : "";
     const label = h("label", {}, radio, h("b", {}, name + own), then);
     const drawn = kept((/** @type {number} */ size, /** @type {PolicyData} */ policy, /** @type {boolean} */ hvTimer) => drawAnswers(policy, facts, size, hvTimer));
-    return { name, radio, said, then, cells, drawn, holds: "", element: h("div", { class: "revision" }, label, said, cells) };
+    return { name, radio, said, then, cells, drawn, holds: "", element: h("div", { class: "revision" }, label, said, withTable ? cells : null) };
   }
 
   /** @param {Row} row @param {PolicyData} policy @param {number} index */
@@ -127,7 +139,7 @@ export function decision(panel) {
       const policies = panel.policies();
       if (Object.keys(policies).join() !== rows.map((row) => row.name).join()) {
         rows = Object.keys(policies).map(makeRow);
-        table.replaceChildren(h("div", { class: "inputs" }, hint, names, bands), ...rows.map((row) => row.element));
+        table.replaceChildren(...(withTable ? [h("div", { class: "inputs" }, hint, names, bands)] : []), ...rows.map((row) => row.element));
         pointed = null;
       }
       const index = indexOf(facts, settings);
@@ -176,7 +188,7 @@ const inputText = (facts, index) => facts.map((fact, i) => (answer(index, i) ? f
  * @param {boolean} hvTimer
  */
 const follows = (policy, index, hvTimer) =>
-  answer(policy.bits, index) ? "may be posted" : hvTimer && answer(policy.hv, index) ? "preemption timer" : "neither";
+  answer(policy.bits, index) ? "may be posted" : hvTimer && answer(policy.hv, index) ? "preemption timer" : NO_POST;
 
 /**
  * Say where the way of a revision ends.
@@ -201,7 +213,7 @@ function legend() {
     patch(mark, [v("svg", { width: 12, height: 14 }, shape(kind, 0, 12, 14))]);
     return h("span", {}, mark, ` ${text}`);
   };
-  return [key("posted", "may be posted"), key("hv", "preemption timer"), key("none", "neither"), h("span", {}, "Point at a term; click a cell.")];
+  return [key("posted", "may be posted"), key("hv", "preemption timer"), key("none", NO_POST), h("span", {}, "Point at a term; click a cell.")];
 }
 
 /**

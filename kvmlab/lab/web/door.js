@@ -112,7 +112,7 @@ const inMs = (ns) => `${(ns / 1e6).toFixed(2)} ms`;
 function captionOf({ offers }, i, { sentences, codes, names }) {
   if (i < 0) return [h("span", {}, "Each timer that is armed is offered to the housekeeping CPU. Step on, or play.")];
   const { vcpu, next, whose, moved, inside } = offers[i];
-  const event = whose === null ? "next event there" : `vCPU ${whose}'s timer comes first there`;
+  const event = whose === null ? "its next timer there" : `vCPU ${whose}'s timer comes first there`;
   const when = inside ? "that CPU is inside its timer interrupt." : `${event}: in ${inMs(next)}.`;
   const said = sentences[moved ? codes.HRTIMER_START : codes.TARGET_REFUSED].replace("{cpu}", names.housekeeping);
   return [

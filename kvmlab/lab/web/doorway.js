@@ -110,7 +110,7 @@ function axisMarks(horizon, x, left, right) {
 }
 
 /**
- * The offer under way: the flag that rises, the wall and its opening, the next event behind it.
+ * The offer under way: the flag that rises, the wall and its opening, the next timer behind it.
  * @param {(ns: number) => number} x
  * @param {number} left
  * @param {number} right
@@ -123,7 +123,7 @@ function scene(x, left, right, offer, phase) {
   const wallY = UPPER + LANE + WALL / 2;
   const opening = !offer.moved && offer.next < offer.deadline ? right : x(offer.next);
   const at = x(offer.next);
-  const whose = offer.whose === null ? "its next event" : `vCPU ${offer.whose}'s timer`;
+  const whose = offer.whose === null ? "its next timer" : `vCPU ${offer.whose}'s timer`;
   const room = whose.length * LETTER;
   const home = LOWER + LANE / 2;
   const up = Math.min(Math.max((phase - 0.2) / 0.5, 0), 1);

@@ -78,7 +78,9 @@ export function history(panel) {
       picture.setAttribute("aria-valuetext", `${bead.label}, ${day(bead.date)}, ${bead.released}`);
       back.disabled = at === 0;
       forth.disabled = at === last;
-      return bead.gains && bead.pays ? `${bead.label}. Who gains: ${bead.gains} Who pays: ${bead.pays}` : `${bead.label}, ${day(bead.date)}.`;
+      const moral = bead.gains && bead.pays;
+      panel.say.classList.toggle("unseen", !moral); // the heading says the rest
+      return moral ? `${bead.label}. Who gains: ${bead.gains} Who pays: ${bead.pays}` : `${bead.label}, ${day(bead.date)}.`;
     },
     resize: redraw,
     key(event) {

@@ -273,7 +273,7 @@ function nextEventMark(story, scene, axis) {
   const x = later ? axis.at(scene.end) - 6 : axis.at(story.next);
   return [
     v("path", { class: "next", d: `M ${x - 6} ${y} h 12 l -6 -10 z` }, v("title", {}, "The CPU's own next timer.")),
-    v("text", { class: "small", x: x - 10, y: y - 1, "text-anchor": "end" }, later ? "its next timer: later →" : "its next timer"),
+    v("text", { class: "small haloed", x: x - 10, y: y - 1, "text-anchor": "end" }, later ? "its next timer: later →" : "its next timer"),
   ];
 }
 

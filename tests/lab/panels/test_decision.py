@@ -109,8 +109,15 @@ def test_facts_of_the_panel_are_those_of_a_policy() -> None:
 
 def test_only_the_policies_asked_for_are_shown() -> None:
     panel = panels.decision_panel(policies=["before", "rev1"])
-    assert panel.options == {"policies": ["before", "rev1"]}
+    assert panel.options == {"policies": ["before", "rev1"], "table": True}
     assert panel.settings["revision"] == "rev1"
     for wrong in ({"policies": ["rev9"]}, {"policies": ["before"], "revision": "rev3"}):
         with pytest.raises(ValueError, match="it must be one of before"):
             panels.decision_panel(**wrong)
+
+
+def test_the_table_can_be_left_out():
+    assert panels.decision_panel().options["table"] is True
+    assert panels.decision_panel(table=False).options["table"] is False
+    with pytest.raises(ValueError, match=r"table: 'no' is not allowed; it must be True or False"):
+        panels.decision_panel(table="no")
