@@ -84,11 +84,14 @@ def test_l06_history_the_condition_came_in_june_2019():
     assert "mwait" in asks["predicate"].iloc[0]
 
 
-def test_l06_p1_somebody_asked_before_rev1():
+def test_l06_p1_and_p1_why_a_month_before_rev1_was_merged():
     history = kl.history()
-    assert lesson_06.first_asked(history) == lesson_06.TIMES[0]
+    assert lesson_06.months_before_rev3(history) == 32
+    dates = history.set_index("id")["date"]
+    assert dates["rev1"] == "2019-07-06"
+    assert dates["rev3"] == "2022-01-25"
     later = history[(history["date"] > "2021-11-22") | history["id"].isin(["rev1", "rev2"])]
-    assert lesson_06.first_asked(later) == lesson_06.TIMES[2]
+    assert lesson_06.months_before_rev3(later) == 2
 
 
 def test_l06_hurt(world):

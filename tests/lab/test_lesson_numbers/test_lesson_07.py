@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import kvmlab as kl
+from kvmlab import exercises
 from kvmlab.lab import panels
 from kvmlab.lab.exercises.course import lesson_07
 
@@ -59,8 +60,29 @@ def test_l07_together():
     assert 1.3 < in_a_row_us < a_timer_us
 
 
-def test_l07_e1():
-    assert lesson_07.customers() == {"one": 8, "four": 8}
+@pytest.mark.parametrize(
+    ("moved", "said"),
+    [
+        ({"vcpus": 8}, "right"),
+        ({"vcpus": 8, "seed": 3}, "right"),
+        ({"vcpus": 12}, "p99 is 18.3 µs"),
+        ({"vcpus": 12, "housekeeping_cpus": 4}, "p99 is 18.3 µs"),
+        ({"vcpus": 6}, "more vCPUs"),
+        ({"vcpus": 8, "housekeeping_cpus": 2}, "fewer housekeeping CPUs"),
+        ({"vcpus": 8, "ticks": "spread"}, "cannot be chosen: their ticks come"),
+        ({"vcpus": 16, "hlt_in_guest": False}, "cannot be chosen: HLT does not exit"),
+    ],
+)
+def test_l07_e1(moved, said):
+    panel = panels.porter_panel(vcpus=16, ticks="spread", housekeeping_cpus=1)
+    panel.settings = {"ticks": "together", **moved}
+    verdict = exercises.check("L07-E1", panel)
+    assert said in verdict.text
+    assert verdict.right is (said == "right")
+
+
+def test_l07_e1_asks_for_the_panel():
+    assert "panel 07-1 is asked for" in exercises.check("L07-E1", {"one": 8, "four": 8}).text
 
 
 def test_l07_late(database):

@@ -25,6 +25,24 @@ def test_l08_title():
     assert max(lost, key=lost.get) == "before"
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"vcpus": 1, "hlt_in_guest": False}, "right"),
+        ({"timer_migration": False, "hlt_in_guest": False}, "right"),
+        ({"vcpus": 1}, "rev3 loses 2,062 µs per vCPU per second, rev1 2,062 µs"),
+        ({"hlt_in_guest": False}, "rev1 1,121 µs"),
+        ({"vcpus_on": "housekeeping pCPUs", "hlt_in_guest": False}, "rev2 2,334 µs"),
+    ],
+)
+def test_l08_e1_two_things_have_to_be_decided(settings, said):
+    panel = panels.lab_panel()
+    panel.settings = settings
+    verdict = exercises.check("L08-E1", panel)
+    assert said in verdict.text
+    assert verdict.right is (said == "right")
+
+
 def test_l08_judge():
     regret = capstone.verdicts(REVISIONS, {"ours": kl.three_guests(duration_s=1)})["regret"]
     assert regret["ours", "poller", "rev3"] == pytest.approx(586, abs=1)

@@ -9,18 +9,19 @@ from kvmlab.lab.words import names_of
 from kvmlab.results.per_guest import by_guest
 
 OF_THE_VM = {"hlt_in_guest", "mwait_in_guest"}
-TIMES = ("before rev 1 (2019)", "between rev 1 and rev 2", "after rev 2 (2021)")
-"""When something was first proposed."""
+DAYS_OF_A_MONTH = 365.25 / 12
 CLEARLY = 1.05
 """A guest loses clearly more time if it loses 5 % more."""
 
 
-def first_asked(history: pd.DataFrame) -> str:
-    """Return when a line first asked for MWAIT or HLT without an exit, one of `TIMES`; `history` as `kl.history`."""
-    dates = history.set_index("id")["date"]
-    asks = history["predicate"].str.contains("in_guest", na=False)
-    first = history.loc[asks, "date"].min()
-    return TIMES[sum(first > dates[revision] for revision in ("rev1", "rev2"))]
+def months_before_rev3(history: pd.DataFrame) -> int:
+    """Return how many months before rev 3 a line first asked for MWAIT or HLT without an exit; `history` as kl.history.
+
+    Rev 3's own first drafts count, and so do those of rev 1.
+    """
+    dates = pd.to_datetime(history.set_index("id")["date"], format="mixed")
+    asked = dates[history.set_index("id")["predicate"].str.contains("in_guest", na=False)]
+    return round((dates["rev3"] - asked.min()).days / DAYS_OF_A_MONTH)
 
 
 def repaired(stage: Stage) -> bool | str:

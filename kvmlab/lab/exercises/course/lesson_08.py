@@ -16,16 +16,15 @@ LEAST_WORDS = 20
 VICTIM = ("hurt", "lose", "lost", "pay", "paid", "victim", "cost", "worse", "harm", "suffer", "expense")
 
 
-def doing_nothing_wins(panel: Any) -> bool | str:
-    """Judge a lab: under "before" the guest loses less than under every revision."""
+def better_not_to_try(panel: Any) -> bool | str:
+    """Judge a lab: under "before" and rev 3 the guest loses less than under rev 1 and rev 2."""
     if not isinstance(panel, Lab):
         raise WrongForm("Panel 08-1 is asked for: panel")
     lost = {name: float(by_guest(run)["lost us"].mean()) for name, run in panel.runs.items() if name in REVISIONS}
-    before = lost.pop("before")
-    best = min(lost, key=lambda name: lost[name])
-    return (
-        bool(before < lost[best]) or f"{best} loses {lost[best]:,.0f} us per vCPU per second, before {before:,.0f} us."
-    )
+    worst = max(("before", "rev3"), key=lambda name: lost[name])
+    best = min(("rev1", "rev2"), key=lambda name: lost[name])
+    told = f"{worst} loses {lost[worst]:,.0f} µs per vCPU per second, {best} {lost[best]:,.0f} µs."
+    return bool(lost[worst] < lost[best]) or told
 
 
 def hurt_most(table: pd.DataFrame, policy: str) -> str:
@@ -53,7 +52,7 @@ def defended(answer: Any) -> bool | str:
 
 EXERCISES = {
     "L08-E1": Exercise(
-        Judged("before loses the least guest time", doing_nothing_wins),
+        Judged("before and rev 3 lose less than rev 1 and rev 2", better_not_to_try),
         checked="the settings of the panel, by simulation",
         not_checked="whether such a host is common",
     ),
