@@ -1,6 +1,7 @@
 """From key press to painted frame, for every panel and for the usual way, in one run of JupyterLab in Chromium.
 
-The usual way is a new matplotlib figure in each `interactive_output` call. A key press is sent when the last picture
+The usual way is a new matplotlib figure in each `interactive_output` call. A bare slider, which writes a number beside
+itself, shows what this machine's browser takes for any change at all. A key press is sent when the last picture
 has come; the time ends with the frame in which the browser paints the new one. Dragging sends 60 moves a second for two
 seconds. Prints, per panel, median and 95th percentile of a key press in ms, pictures per second while dragging, and how
 long after the last move the last picture came; and how long after the start of a cell's run its panel was alive.
@@ -33,6 +34,18 @@ def usual(tick_hz):
 slider = ipywidgets.IntSlider(1000, 250, 2000, 50)
 ipywidgets.VBox([slider, ipywidgets.interactive_output(usual, {"tick_hz": slider})])
 """
+BARE = '''
+from IPython.display import HTML
+HTML("""<div class="kvmlab">
+<span class="controls"><input type="range" data-lm-suppress-shortcuts="true"></span><output></output>
+</div><script>
+for (const input of document.querySelectorAll(".kvmlab > .controls > input")) input.addEventListener("input", () => {
+    const host = input.closest(".kvmlab");
+    host.querySelector("output").textContent = input.value;
+    host.dataset.serial = input.value;
+});
+</script>""")
+'''
 WATCH = """cell => {
     const host = cell.querySelector('.kvmlab');
     window.painted = null;
@@ -148,7 +161,7 @@ def main() -> None:
     parser.add_argument("--chromium", default="/usr/bin/chromium", help="path of the browser")
     parser.add_argument("--presses", type=int, default=40, help="key presses a panel")
     options = parser.parse_args()
-    cells = [f"from kvmlab import panels\n{POLICY}", *(f"panels.{call}" for call in PANELS.values()), USUAL]
+    cells = [f"from kvmlab import panels\n{POLICY}", *(f"panels.{call}" for call in PANELS.values()), USUAL, BARE]
     with tempfile.TemporaryDirectory() as home, running_lab(Path(home)) as lab, sync_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
         browser = playwright.chromium.launch(executable_path=options.chromium, args=arguments)
@@ -161,7 +174,7 @@ def main() -> None:
             f"from a cell's start to a living panel: median {statistics.median(alive):.0f} ms, max {max(alive):.0f} ms"
         )
         print(f"{'panel':<16}{'median ms':>10}{'p95 ms':>10}{'pictures/s':>12}{'last after ms':>15}")
-        for number, name in enumerate((*PANELS, "the usual way"), start=1):
+        for number, name in enumerate((*PANELS, "the usual way", "a bare slider"), start=1):
             cell = cell_at(page, number)
             control = moving(cell)
             control.wait_for()
