@@ -63,6 +63,7 @@ def test_a_timer_that_comes_as_the_next_one_does_is_taken(expires, refused):
 def test_a_cancelled_timer_still_opens_the_door(kernel):
     """The tick of CPU 0 is at 8 ms, so that a timer for 5.3 ms would be refused, but for the one that was for 5 ms."""
     m = away_machine(kernel=kernel)
+    assert m.pcpus[AWAY].taken_stale == 0
     assert hrtimer_cancel(m, 0, 4_200 * US)
     assert m.pcpus[AWAY].expires_next == 5_000 * US
     hrtimer_start(m, 0, 4_999 * US, HOME, 4_200 * US)

@@ -15,6 +15,7 @@ from kvmlab.model.start import (
     hv_range_ns,
     injects_timer,
     is_housekeeping,
+    next_free,
     ns_of,
     place_vcpus,
     start,
@@ -113,6 +114,11 @@ def test_each_vcpu_gets_the_next_free_pcpu(host, data):
     turns = [*isolated, *(cpu for cpu in reversed(range(pcpus)) if cpu not in isolated)]
     free = iter([cpu for cpu in turns if cpu not in fixed])
     assert placed == [next(free, NONE) if cpu == NONE else cpu for cpu in pools]
+
+
+def test_where_no_pcpu_is_free_the_turns_are_over():
+    assert next_free([1], [1, 1], 0) == 3
+    assert next_free([1], [0, 1], 0) == 2
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
