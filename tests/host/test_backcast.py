@@ -30,7 +30,7 @@ RECORDINGS = [*((name, {}) for name in (*REPORTS, *TRACES)), *((name, {"seconds"
 def test_recordings_are_reproduced(name, facts):
     w = what_if(RECORDED / name, revisions=["rev3"], replications=1, **facts)
     check_backcast(w)
-    assert "The recording is reproduced, as " in w.summary()
+    assert "The recording is reproduced (under " in w.summary()
     assert w.reproduced_as in w.to_dict()["reproduced_as"]
 
 
@@ -162,7 +162,7 @@ def test_facts_are_taken_over_from_explain_and_from_the_recording():
     w = what_if(no_apicv, replications=1)
     # No revision posts without APICv, and hrtimers were used: there is no preemption timer, or MWAIT does not exit.
     assert any("APICv is off" in sentence and "preemption timer is off" in sentence for sentence in w.assumed)
-    assert any("It is taken that there is no preemption timer" in sentence for sentence in w.first)
+    assert any("the model takes it that there is no preemption timer" in sentence for sentence in w.first)
     hv = RECORDED / "vmx-6.1-rev3-hv-timer.trace.txt"
     w = what_if(kl.explain(hv, pi_inject_timer=False), replications=1)
     assert any("pi_inject_timer is off" in sentence for sentence in w.assumed)

@@ -127,9 +127,9 @@ class WhatIf:
         if len(self.doubtful) == len(QUANTITIES):
             return f"The recording leaves too much open: rely on no number, each is marked with{DOUBT}."
         if not missed:
-            return f"The recording is reproduced, as {self.reproduced_as}:"
+            return f"The recording is reproduced (under {self.reproduced_as}):"
         return (
-            f"The recording is not wholly reproduced, as {self.reproduced_as}: {joined(missed)} "
+            f"The recording is not wholly reproduced (under {self.reproduced_as}): {joined(missed)} "
             f"{'is' if len(missed) == 1 else 'are'} not. What rests on that is marked with{DOUBT}."
         )
 

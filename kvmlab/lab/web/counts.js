@@ -21,6 +21,8 @@ const NAME = 10;
 const BOLD = 7.8;
 const NARROW = 560;
 const LETTER = 7.2;
+/** Names of reasons are in capitals. */
+const CAPITAL = 8;
 const LOWEST_US = 0.1;
 const HIGHEST_US = 1000;
 /** A narrower log scale has every second label. */
@@ -54,7 +56,8 @@ export function counts(panel) {
     const reasons = reasonsOf(data, shown);
     if (reasons.join() === explained) return;
     explained = reasons.join();
-    legend.replaceChildren(...reasons.map((reason) => h("span", {}, h("i", { class: `key ${reason}` }), reason)));
+    const marks = names.includes("latency") ? [h("span", {}, "in the latency, strokes: median and p99; dotted: maximum")] : [];
+    legend.replaceChildren(...reasons.map((reason) => h("span", {}, h("i", { class: `key ${reason}` }), reason)), ...marks);
   }
 
   function redraw() {
@@ -284,7 +287,7 @@ function stack(figures, box, y, limit, data) {
     if (width < 0.3) return [null];
     const segment = v("g", { class: `span ${reason}` },
       v("rect", { x, y: y + 8, width, height: BAR }),
-      Math.min(width, free - x) > reason.length * LETTER + 6 ? v("text", { x: x + Math.min(width, free - x) / 2, y: y + 22, "text-anchor": "middle" }, reason) : null,
+      Math.min(width, free - x) > reason.length * CAPITAL + 6 ? v("text", { x: x + Math.min(width, free - x) / 2, y: y + 22, "text-anchor": "middle" }, reason) : null,
       v("title", {}, `${reason}: ${number(rate)} per vCPU per second`));
     x += width;
     return [segment];

@@ -2,6 +2,9 @@
 
 import { h } from "./dom.js";
 
+/** Of these nobody needs to be told whether they hold. */
+const CONSTANTS = ["false", "true"];
+
 /**
  * @typedef {{bits: number, hv: number, terms: {text: string, bits: number}[]}} PolicyData each with its answers to all
  *   32 inputs; hv: whether the preemption timer, if there is one, may be used
@@ -39,6 +42,7 @@ export const hangsOn = (policy, term) =>
 export function predicate(policy, index, more = () => ({})) {
   const parts = policy.terms.flatMap(({ text, bits }, i) => {
     const holds = answer(bits, index);
+    if (CONSTANTS.includes(text)) return i === 0 ? [h("code", {}, text)] : [h("code", {}, ` && ${text}`)];
     const term = h("span", { class: holds ? "term true" : "term false", ...more(i) }, h("span", { "aria-label": holds ? "true:" : "false:" }, holds ? "✓ " : "✗ "), h("code", {}, text));
     return i === 0 ? [term] : [h("code", {}, " && "), term];
   });
