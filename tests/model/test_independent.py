@@ -19,9 +19,9 @@ PLACES = ["hv", "own pCPU", "housekeeping posted", "housekeeping kicked", "not i
 PERIODS = [307, 411, 613, 1009, 2003, 5003]
 """In us: no two deadlines meet, nor do they meet a tick of the host."""
 TICKS = [239, 241, 251, 257]
-"""In Hz, one for each guest, and none the host's: ticks of one rate keep their distance. Where a guest's comes 3 us after
-the host's, as the host comes to the end of its own, every one of them meets it, and a us decides for all whether they
-find the vCPU in the guest."""
+"""In Hz, one for each guest, and none the host's: ticks of one rate keep their distance. Where a guest's comes 3 us
+after the host's, as the host comes to the end of its own, every one of them meets it, and a us decides for all whether
+they find the vCPU in the guest."""
 
 FREE = replace(Costs.zero(), guest_handler=ShiftedLognormal(20, 20, 0))
 """An interrupt may come a grain of the preemption timer early, 12.8 ns: the handler outlasts that."""
@@ -37,12 +37,12 @@ def guests(draw, cpu, period, tick, costs=FREE):
             "rewrites": draw(st.integers(1, 6)),
             "rewrite_every_us": draw(st.sampled_from([83, 197, 389])),
             "slides": draw(st.sampled_from([True, True, False])),
-            # No whole us: 307 + 3 * 29 is 2 * 197, and a write at the very ns of a stale event decides what comes of it.
+            # No whole us: 307 + 3 * 29 is 2 * 197, and what a write finds at the very ns of a stale event is open.
             "rewrite_by_us": draw(st.sampled_from([0, 29.3, -31.3])),
         }
     tick_hz = draw(st.sampled_from([0, tick])) if mode != "periodic" and not writes else 0
-    # A timer that counts from its handler is put off by an interrupt of the host that it meets. So where steps take time
-    # it may fall into step with the host's timers, or just not: a us decides whether it meets one in 50 or one in 15.
+    # A timer that counts from its handler is put off by an interrupt of the host that it meets. So where steps take
+    # time it may fall into step with the host's timers, or just not: a us decides whether one in 50 meets one, or 1 in 15.
     rearms = ["absolute"] if costs is not FREE else ["relative"] if writes else ["absolute", "relative"]
     workload = kl.Workload(
         tick_hz=tick_hz,
