@@ -42,7 +42,7 @@ def guests(draw, cpu, period, tick, costs=FREE):
         }
     tick_hz = draw(st.sampled_from([0, tick])) if mode != "periodic" and not writes else 0
     # A timer that counts from its handler is put off by an interrupt of the host that it meets. So where steps take
-    # time it may fall into step with the host's timers, or just not: a us decides whether one in 50 meets one, or 1 in 15.
+    # time it may fall into step with the host's timers, or just not: a us decides if 1 in 50 meets one, or 1 in 15.
     rearms = ["absolute"] if costs is not FREE else ["relative"] if writes else ["absolute", "relative"]
     workload = kl.Workload(
         tick_hz=tick_hz,
