@@ -111,7 +111,8 @@ lab: setup
 	@$(BIN)/python -m kvmlab lessons $(MINE) --keep >/dev/null
 	$(BIN)/python -m jupyterlab $(AS_ROOT) --ServerApp.root_dir=$(dir $(LESSON)) --ServerApp.use_redirect_file=False \
 	  --LabApp.default_url=/lab/tree/$(notdir $(LESSON)) --LabApp.news_url=None \
-	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LanguageServerManager.autodetect=False
+	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LanguageServerManager.autodetect=False \
+	  --MappingKernelManager.transport_encryption=auto
 
 test: lint web unit notebooks browser
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from kvmlab.lab.exercises.values import RIGHT_WITHIN, compared, shown
+from kvmlab.lab.exercises.values import RIGHT_WITHIN, comparable, compared, shown
 from kvmlab.lab.exercises.verdict import PREDICTION_ID, Verdict, require_id
+from kvmlab.scenario import checks
 
 
 @dataclass(frozen=True)
 class Prediction:
     """A reader's guess, to be revealed later; `kvmlab.panels.predict_panel` asks for it.
 
-    `guess`: a number or anything else that can be compared; ``...`` is none yet. `unit`: of a number. ValueError if the
-    id is not like L03-P1.
+    `guess`: a finite number, a text, a number for each of several names, or anything else that simply equals itself;
+    ``...`` is none yet. `unit`: of a number. ValueError if the id is not like L03-P1, or the guess is none of those.
 
     >>> from kvmlab import exercises
     >>> guess = exercises.Prediction("L03-P1", 50, unit="us")
@@ -30,6 +31,8 @@ class Prediction:
 
     def __post_init__(self) -> None:
         require_id(self.prediction_id, PREDICTION_ID, "L03-P1")
+        if self.given:
+            checks.store(self, guess=comparable("guess", self.guess))
 
     @property
     def given(self) -> bool:
@@ -45,8 +48,9 @@ class Prediction:
         """Return what it is, and how far off the guess was; a number within 10 % is right. `record` remembers it.
 
         `actual`: in the unit of the guess; of several numbers a mapping with the names of the guess. `origin`:
-        published, recorded or simulated.
+        published, recorded or simulated. ValueError if `actual` cannot be compared.
         """
+        actual = comparable("actual", actual)
         came = f"{shown(actual, self.unit)} ({origin})"
         if not self.given:
             return Verdict(self.prediction_id, None, f"it is {came}; you made no prediction.")

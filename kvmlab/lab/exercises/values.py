@@ -7,9 +7,46 @@ import numbers
 from collections.abc import Mapping
 from typing import Any
 
+from kvmlab.scenario import checks
+
 RIGHT_WITHIN = 0.1
 """A predicted number this close is right: a share of what it is."""
 SPOT_ON_WITHIN = 0.02
+
+
+def comparable(field: str, value: Any) -> Any:
+    """Return a value that can be compared: numpy's scalars as Python's, a mapping as a dict of such values.
+
+    ValueError names the field if it is a number that is not finite, or too large for a float, if it is an array, a
+    table or something else that does not simply equal itself, or if a mapping is empty.
+
+    >>> comparable("guess", {"before": 90, "rev1": 30.5})
+    {'before': 90, 'rev1': 30.5}
+    >>> comparable("guess", float("nan"))
+    Traceback (most recent call last):
+    ...
+    ValueError: guess: nan is not allowed; it must be a finite number, a text, or a number for each of several names
+    """
+    must = "a finite number, a text, or a number for each of several names"
+    if isinstance(value, Mapping) and value:
+        return {name: comparable(f"{field}: {name}", each) for name, each in value.items()}
+    if getattr(value, "shape", None) == ():  # numpy's scalars
+        value = value.item()
+    if (
+        isinstance(value, Mapping)
+        or not equals_itself(value)
+        or (is_number(value) and math.isnan(checks.finite(value)))
+    ):
+        raise checks.refusal(field, value, must)
+    return value
+
+
+def equals_itself(value: Any) -> bool:
+    """Return True if ``value == value`` is plainly true: not so for NaN and NA, an array or a table."""
+    try:
+        return (value == value) is True
+    except Exception:  # the value is the reader's: whatever its comparison raises
+        return False
 
 
 def is_number(value: Any) -> bool:

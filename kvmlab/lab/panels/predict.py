@@ -189,8 +189,8 @@ def scale_of(low: float | None, high: float | None, scale: str, step: float | No
 
 def number(name: str, value: Any) -> float:
     """Return a number without a fraction as int, others as float. ValueError if it is none, or not finite."""
-    if not is_number(value) or not math.isfinite(value):
-        raise checks.refusal(name, value, "a number")
+    if not is_number(value) or math.isnan(checks.finite(value)):
+        raise checks.refusal(name, value, "a finite number")
     return int(value) if float(value).is_integer() else float(value)
 
 
