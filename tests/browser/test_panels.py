@@ -249,6 +249,25 @@ def test_a_prediction_is_revealed_after_it_was_made(gallery):
     assert "It is 4 exits" in panel.evaluate("host => host.shadowRoot.textContent")
 
 
+def test_the_keys_that_run_a_cell_run_a_panel_s_too_and_its_guess_stays(gallery):
+    number = len(PANELS) + list(WITHOUT_CONTROLS).index("predict") + 1
+    panel = panel_in(gallery, number)
+    gallery.evaluate("n => { jupyterapp.shell.currentWidget.content.activeCellIndex = n; }", number)
+    guess = panel.evaluate("host => { host.old = true; return host.kvmlab.view.state().guess; }")
+    panel.locator("[role=slider]").first.focus()
+    gallery.keyboard.press("Shift+Enter")
+    gallery.wait_for_function("n => jupyterapp.shell.currentWidget.content.activeCellIndex === n + 1", arg=number)
+    gallery.wait_for_function(
+        """n => {
+            const cell = jupyterapp.shell.currentWidget.content.widgets[n].node;
+            const host = cell.querySelector('.kvmlab');
+            return host && !host.old && host.kvmlab?.model && host.kvmlab.view.state().phase === 'made';
+        }""",
+        arg=number,
+    )
+    assert panel_in(gallery, number).evaluate("host => host.kvmlab.view.state().guess") == guess
+
+
 def test_the_game_is_played_by_keys(gallery):
     panel = panel_in(gallery, len(PANELS) + list(WITHOUT_CONTROLS).index("game") + 1)
     panel.locator("button").first.focus()

@@ -13,7 +13,8 @@ from kvmlab.lab.exercises.values import how_far, is_number, shown
 @pytest.mark.parametrize(
     ("guess", "actual", "words"),
     [
-        (100, 100, "right, within 2 %"),
+        (100, 100, "right"),
+        (101, 100, "right, within 2 %"),
         (150, 100, "50 % too high"),
         (10, 100, "a factor of 10 too low"),
         (500, 0, "500 too high"),
