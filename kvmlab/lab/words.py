@@ -15,22 +15,22 @@ def names_of(items: Sequence[str]) -> str:
 
 
 def microseconds(ns: float) -> str:
-    """Return a time in ns as text in us, with about three digits.
+    """Return a time in ns as text in µs, with about three digits.
 
     >>> microseconds(1234), microseconds(123_456)
-    ('1.23 us', '123 us')
+    ('1.23 µs', '123 µs')
     """
     us = ns / 1e3
-    return f"{us:.0f} us" if us >= 100 else f"{us:.1f} us" if us >= 10 else f"{us:.2f} us"
+    return f"{us:.0f} µs" if us >= 100 else f"{us:.1f} µs" if us >= 10 else f"{us:.2f} µs"
 
 
 def duration(ns: int) -> str:
-    """Return a time in ns as text in the largest of us, ms and s that it reaches.
+    """Return a time in ns as text in the largest of µs, ms and s that it reaches.
 
     >>> duration(500), duration(2_000_000)
-    ('0.5 us', '2 ms')
+    ('0.5 µs', '2 ms')
     """
-    unit, name = next((unit, name) for unit, name in ((1e9, "s"), (1e6, "ms"), (0, "us")) if ns >= unit)
+    unit, name = next((unit, name) for unit, name in ((1e9, "s"), (1e6, "ms"), (0, "µs")) if ns >= unit)
     return f"{ns / (unit or 1e3):g} {name}"
 
 

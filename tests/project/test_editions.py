@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
@@ -179,6 +180,28 @@ def test_what_has_colours_of_its_own_stays_on_white_paper():
 
 def test_long_names_in_tables_may_break_after_an_underscore():
     assert "kvm_<wbr/>exit" in tidy.tidy("<table><tr><td><code>kvm_exit</code></td></tr></table>")
+
+
+def test_names_of_an_index_stand_beside_those_of_the_columns_where_there_is_room():
+    index = pd.MultiIndex.from_tuples([("A", "HLT"), ("A", "MSR_WRITE")], names=["guest", "exit"])
+    table = pd.DataFrame({"before": [1, 2], "after": [3, 4]}, index=index)
+
+    def header(table):
+        rows = BeautifulSoup(tidy.tidy(table.to_html()), "html.parser").select("thead tr")
+        return [[cell.get_text() for cell in row.select("th, td")] for row in rows]
+
+    assert header(table) == [["guest", "exit", "before", "after"]]
+    assert header(table.rename_axis("kernel", axis=1).droplevel("exit")) == [
+        ["kernel", "before", "after"],
+        ["guest", "", ""],
+    ]
+    assert header(table.reset_index(drop=True)) == [["", "before", "after"]]
+
+
+def test_names_in_sentences_and_numbers_of_exercises_are_not_broken():
+    assert '<code class="whole">vcpu-&gt;cpu</code>' in tidy.tidy("<p><code>vcpu->cpu</code></p>")
+    assert "whole" not in tidy.tidy("<p><code>kvm_lapic_switch_to_sw_timer</code></p><pre><code>x</code></pre>")
+    assert '<h2>Exercise <span class="whole">L03-E1:</span> half</h2>' in tidy.tidy("<h2>Exercise L03-E1: half</h2>")
 
 
 def test_a_prediction_keeps_its_panel_and_the_veiled_truth_and_nothing_else():

@@ -13,6 +13,10 @@ from kvmlab import panels
 NOTEBOOK = re.compile(r"^(?![a-z]+:)([^#]+)\.ipynb(#.*)?$")
 """A link to a notebook of the course."""
 
+EXERCISE = re.compile(r"L\d\d-E\d:?")
+"""An exercise's number, with the colon behind it."""
+SHORT = 24
+"""Code in a sentence that is no longer than this, in characters, stands on one line."""
 COLOURLESS = ".highlight :is(.n, .p, .w, .o), .highlight span:not([class])"
 """Tokens of code that page.css leaves as they are: a page is smaller without their marks."""
 
@@ -29,7 +33,14 @@ def tidy(html: str) -> str:
     for place in body.select(".kvmlab[data-panel]"):
         place.clear()
         place.append(paragraph(body, what_is_shown(str(place["data-panel"]))))
+    for heading in body.select("h2, h3"):
+        unbroken(body, heading)
+    for code in body.select(":not(pre, td, th) > code"):
+        if len(code.get_text()) <= SHORT:
+            code["class"] = "whole"
     for table in body.select("table"):
+        if table.select("thead"):
+            one_header(table)
         clean_table(table)
         breakable(body, table)
         scrolling(body, table, f"Table: {', '.join(titles(table))}")
@@ -53,6 +64,35 @@ def paragraph(body: BeautifulSoup, text: str) -> Tag:
     made = body.new_tag("p")
     made.string = text
     return made
+
+
+def unbroken(body: BeautifulSoup, heading: Tag) -> None:
+    """Keep the number of an exercise in one line."""
+    for text in heading.find_all(string=EXERCISE):
+        number = EXERCISE.search(text)
+        if number:
+            whole = body.new_tag("span", attrs={"class": "whole"})
+            whole.string = number[0]
+            text.replace_with(text[: number.start()], whole, text[number.end() :])
+
+
+def one_header(table: Tag) -> None:
+    """Mark the header of the index of a pandas table, and put its names beside those of the columns if there is room.
+
+    pandas gives the names of the index a row of their own below the names of the columns.
+    """
+    first = table.select_one("tbody tr")
+    names = len(first.select("th")) if first else 0
+    rows = [row.select("th, td") for row in table.select("thead tr")]
+    if not names or len({len(row) for row in rows}) > 1:
+        return
+    for row in rows:
+        for cell in row[:names]:
+            cell["class"] = "names"
+    if len(rows) == 2 and not any(cell.get_text(strip=True) for cell in rows[0][:names] + rows[1][names:]):
+        for above, below in zip(rows[0][:names], rows[1][:names], strict=True):
+            above.replace_with(below.extract())
+        table.select("thead tr")[1].decompose()
 
 
 def clean_table(table: Tag) -> None:

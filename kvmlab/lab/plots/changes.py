@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from kvmlab.data import history
-from kvmlab.lab.plots.exits import draw_bars, guest_groups, in_words
+from kvmlab.lab.plots.exits import draw_bars, guest_groups, in_title, in_words
 from kvmlab.lab.plots.picture import RC, Picture, new_figure
 from kvmlab.lab.plots.policies import answer, draw_cell
 from kvmlab.lab.style import ADDED, INK, REMOVED
@@ -142,10 +142,10 @@ def revision_view(
     draw_bars(right, groups, room=1.75)
     right.xaxis.set_major_locator(MaxNLocator(4))
     right.set_xlabel("per vCPU per second, simulated")
-    right.set_title(column)
+    right.set_title(in_title(column))
     alt = (
         f"{old.name} to {new.name}. Left, with pi_inject_timer and APICv on: {here} of 8 inputs are answered "
-        f"otherwise; with either off, {elsewhere} of 24. Right, {column} per vCPU per second, simulated: "
+        f"otherwise; with either off, {elsewhere} of 24. Right, {in_title(column)} per vCPU per second, simulated: "
         f"{in_words(groups)}."
     )
     return RevisionView(figure, alt, predicate_diff(old, new))

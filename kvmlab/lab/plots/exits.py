@@ -89,15 +89,24 @@ def guest_groups(table: pd.DataFrame, column: str) -> dict[str, dict[str, float]
     return groups
 
 
+def in_title(column: str) -> str:
+    """Return a column of `kvmlab.compare_guests` as a figure names it: a time with its unit behind it.
+
+    >>> in_title("lost us"), in_title("deadline exits")
+    ('time lost, µs', 'deadline exits')
+    """
+    return {"lost us": "time lost, µs"}.get(column, f"{column[:-3]}, µs" if column.endswith(" us") else column)
+
+
 def by_guest(table: pd.DataFrame, column: str, *, title: str, unit: str, origin: str = "simulated") -> Picture:
     """Draw one column of `kvmlab.compare_guests`: a group of bars per guest, a bar per kernel or policy.
 
-    `title`: above the bars. `unit`: of that column, for the axis. `origin`: published, recorded, simulated or yours.
-    ValueError lists the known columns.
+    `title`: above the bars. `unit`: what the column counts per, for the axis, such as a second. `origin`: published,
+    recorded, simulated or yours. ValueError lists the known columns.
 
     >>> import kvmlab as kl
     >>> from kvmlab import plots
     >>> table = kl.compare_guests(kl.three_guests(duration_s=0.1), ["rev1", "rev3"])
-    >>> picture = plots.by_guest(table, "lost us", title="Who loses?", unit="us per vCPU per second")
+    >>> picture = plots.by_guest(table, "lost us", title="Who loses?", unit="per vCPU per second")
     """
-    return bars(guest_groups(table, column), title=title, label=f"{column}, {unit}, {origin}")
+    return bars(guest_groups(table, column), title=title, label=f"{in_title(column)}, {unit}, {origin}")

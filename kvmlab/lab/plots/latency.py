@@ -17,6 +17,9 @@ from kvmlab.lab.words import microseconds
 if TYPE_CHECKING:
     from kvmlab.results.run import Run
 
+LINES = ("-", "--", ":")
+"""How the curves of runs are drawn that have the same style: the first, the second, the third."""
+
 
 @matplotlib.rc_context(RC)
 def latencies(runs: Mapping[str, Run], *, title: str) -> Picture:
@@ -33,8 +36,10 @@ def latencies(runs: Mapping[str, Run], *, title: str) -> Picture:
     figure = new_figure()
     axes = figure.subplots()
     marks = {name: latency_marks(run) for name, run in runs.items()}
+    lines: dict[str, str] = {}
     for name, run in runs.items():
-        draw_curve(axes, run, name)
+        lines[name] = LINES[[style_of(other) for other in lines].count(style_of(name)) % len(LINES)]
+        draw_curve(axes, run, name, lines[name])
         draw_marks(axes, marks, name, total=int(run.latency_histogram["count"].sum()))
     log_us(axes)
     axes.set_yscale("log")
@@ -42,7 +47,7 @@ def latencies(runs: Mapping[str, Run], *, title: str) -> Picture:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g}%"))
     low, high = axes.get_xlim()
     axes.set_xlim(low / 7, high * 6)
-    axes.set_xlabel("latency: deadline to guest handler, us, simulated")
+    axes.set_xlabel("latency: deadline to guest handler, µs, simulated")
     axes.set_ylabel("share of interrupts that came later")
     axes.set_title(title)
     said = [f"{name}: " + ", ".join(f"{mark} {microseconds(ns)}" for mark, ns in marks[name].items()) for name in runs]
@@ -55,14 +60,14 @@ def latency_marks(run: Run) -> dict[str, float]:
     return {"p50": run.latency_percentile(0.5), "p99": run.latency_percentile(0.99), "max": largest}
 
 
-def draw_curve(axes: Axes, run: Run, name: str) -> None:
+def draw_curve(axes: Axes, run: Run, name: str, line: str) -> None:
     """Draw one run's curve, each bin of its histogram at its middle."""
     bins = run.latency_histogram
     total = bins["count"].sum()
     later = 1 - bins["count"].cumsum() / total
     middle = (bins["low_ns"] + bins["high_ns"] - 1) / 2e3
     x, y = [float(middle.iloc[0]) * 0.98, *middle], [1.0, *np.maximum(later, 0.7 / total)]
-    axes.plot(x, y, color=style_of(name).color, linewidth=2.5, drawstyle="steps-post")
+    axes.plot(x, y, color=style_of(name).color, linewidth=2.5, linestyle=line, drawstyle="steps-post")
 
 
 def draw_marks(axes: Axes, marks: Mapping[str, Mapping[str, float]], name: str, total: int) -> None:

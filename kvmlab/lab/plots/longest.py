@@ -47,9 +47,9 @@ def longest_exit(rows: Iterable[PublishedRow], *, guesses_us: Mapping[str, float
         longest = predicted_max(fit(row), row.samples)
         median, percentile = longest.median / 1e3, longest.percentile_of(row.max_us * 1000)
         top = draw_hump(axes, longest, REVISIONS["before" if row.side == "before" else "rev1"])
-        published = f"published {row.max_us:.2f} us:\n{percentile:.0f}th percentile "
+        published = f"published {row.max_us:.2f} µs:\n{percentile:.0f}th percentile "
         draw_mark(axes, Mark(row.max_us, published, "*", 13, "right", -9), top)
-        draw_mark(axes, Mark(median, f" predicted median\n {median:.0f} us", "d", 8, "left", 7), top)
+        draw_mark(axes, Mark(median, f" predicted median\n {median:.0f} µs", "d", 8, "left", 7), top)
         if guesses_us and row.side in guesses_us:
             draw_guess(axes, guesses_us[row.side], top)
         axes.set_ylim(0, 1.35 * top)
@@ -57,10 +57,10 @@ def longest_exit(rows: Iterable[PublishedRow], *, guesses_us: Mapping[str, float
         axes.set_title(f"{row.side} the patch: the longest of {row.samples:,} EXTERNAL_INTERRUPT exits")
         log_us(axes)
         said.append(
-            f"{row.side}: predicted median {median:.0f} us, published {row.max_us:.2f} us, at the {percentile:.0f}th"
+            f"{row.side}: predicted median {median:.0f} µs, published {row.max_us:.2f} µs, at the {percentile:.0f}th"
             " percentile of the prediction"
         )
-    panels[-1].set_xlabel("longest exit, us (shaded: predicted from Samples, Min, Avg and +- of the published row)")
+    panels[-1].set_xlabel("longest exit, µs (shaded: predicted from Samples, Min, Avg and +- of the published row)")
     return Picture(figure, "Humps of probability on a logarithmic axis of time, one for each row. " + "; ".join(said))
 
 
@@ -85,5 +85,5 @@ def draw_mark(axes: Axes, mark: Mark, top: float) -> None:
 def draw_guess(axes: Axes, guess_us: float, top: float) -> None:
     """Mark the reader's guess on a hump that is `top` high."""
     axes.plot(guess_us, 0.06 * top, ORIGINS["yours"], color=PURPLE, markersize=13, markeredgecolor="black")
-    axes.annotate(f"yours: {guess_us:g} us", (guess_us, 0.06 * top), (10, 0), textcoords="offset points")
+    axes.annotate(f"yours: {guess_us:g} µs", (guess_us, 0.06 * top), (10, 0), textcoords="offset points")
     axes.set_xlim(min(NARROW_US[0], guess_us * 0.9), max(NARROW_US[1], guess_us * 1.4))

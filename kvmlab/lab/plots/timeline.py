@@ -49,11 +49,11 @@ def timelines(
         axes.set_xlim(from_us, to_us)
         axes.axvline(0, color="black", linestyle=":", linewidth=2)
         axes.set_title(name, fontweight="bold")
-    panels[-1].set_xlabel("us after the deadline (dotted), simulated")
+    panels[-1].set_xlabel("µs after the deadline (dotted), simulated")
     if title:
         figure.suptitle(title, fontsize=FONT, x=0.01, ha="left")
     return Picture(
-        figure, " ".join([f"Timeline of {names_of(list(runs))}, simulated, in us after the deadline.", *said])
+        figure, " ".join([f"Timeline of {names_of(list(runs))}, simulated, in µs after the deadline.", *said])
     )
 
 

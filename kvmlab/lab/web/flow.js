@@ -14,7 +14,7 @@ import { v } from "./patch.js";
 const COLUMNS = 4;
 const ROWS = 3;
 const GAP = 36;
-const DROP = 20;
+const DROP = 26;
 const TALL = 46;
 const LINE = 14;
 /** How far before its end a line turns. */
