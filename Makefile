@@ -86,21 +86,28 @@ LOADED := import jupyterlab.labapp, ipykernel.debugger, pandas; from kvmlab impo
 
 # Installing kvmlab itself translates its rules to WebAssembly: that takes llvmlite, which pip or uv fetch for the moment.
 # Where there is Node, JupyterLab runs a script of its own in it, which fails as part of our package.json's kind of package.
+# Who wants the tests gets all in one go: uv stays, and what is not loaded is not compiled.
+LOCK := requirements.lock
+$(VENV)/ready-to-test: LOCK := requirements-test.lock
+
+define only_for_lessons
+$(BIN)/python -m pip uninstall --quiet --yes uv && rm -rf $(DOWNLOADS) \
+  && PYTHONDONTWRITEBYTECODE= $(BIN)/python -c '$(LOADED)'
+endef
+
 $(VENV)/ready: $(VENV)/pyvenv.cfg requirements.lock pyproject.toml hatch_build.py
 	@echo 'Installing what the lessons need into $(VENV) (the first time this takes up to a minute) ...'
 	@$(uv)
-	@$(call install,requirements.lock,)
+	@$(call install,$(LOCK),)
 	@$(BIN)/uv pip install --quiet --python $(VENV) --no-deps -e . || $(BIN)/python -m pip install --no-deps -e .
-	@$(BIN)/python -m pip uninstall --quiet --yes uv
-	@rm -rf $(DOWNLOADS)
 	@echo '{}' > $(VENV)/package.json
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -c '$(LOADED)'
+	@$(if $(filter requirements.lock,$(LOCK)),$(only_for_lessons))
 	@touch $@
 
 $(VENV)/ready-to-test: $(VENV)/ready requirements-test.lock
 	@echo 'Installing what the tests need as well ...'
-	@$(uv)
-	@$(call install,requirements-test.lock,--compile-bytecode)
+	@$(BIN)/uv --version >/dev/null 2>&1 || { $(uv); }
+	@$(call install,$(LOCK),--compile-bytecode)
 	@rm -rf $(DOWNLOADS)
 	@touch $@
 
@@ -111,14 +118,15 @@ lab: setup
 	@$(BIN)/python -m kvmlab lessons $(MINE) --keep >/dev/null
 	$(BIN)/python -m jupyterlab $(AS_ROOT) --ServerApp.root_dir=$(dir $(LESSON)) --ServerApp.use_redirect_file=False \
 	  --LabApp.default_url=/lab/tree/$(notdir $(LESSON)) --LabApp.news_url=None \
-	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LanguageServerManager.autodetect=False
+	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LanguageServerManager.autodetect=False \
+	  --MappingKernelManager.transport_encryption=auto
 
 test: lint web unit notebooks browser
 
 lint: tools
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers $(JOBS)
 	$(BIN)/lint-imports
 
 format: tools
@@ -155,8 +163,10 @@ else
 	@echo 'There are no notebooks to run.'
 endif
 
+# A file stays on one worker: what its tests share, a JupyterLab, a notebook, the pages, is made once. Not sorted by the
+# number of tests, the two that take longest run beside each other.
 browser: tools
-	$(BIN)/pytest tests/browser -m browser -n $(JOBS)
+	$(BIN)/pytest tests/browser -m browser -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # The ends of what pyproject.toml admits, in an environment of their own.
 OTHER = $(VENV)-$(RESOLUTION)

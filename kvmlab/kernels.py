@@ -6,9 +6,10 @@ Sources: lapic.c, vmx.c, x86.c, hrtimer.c and sched/core.c of the releases named
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
+from typing import Any
 
 from kvmlab import policy
 from kvmlab.policy import Policy
@@ -36,12 +37,19 @@ class AdvanceRule(IntEnum):
     V5_8 = 2
 
 
-KINDS: dict[str, tuple[type, str]] = {
-    "str": (str, "a text"),
-    "bool": (bool, "True or False"),
-    "int": (int, "an integer"),
-    "ArmFastpath": (ArmFastpath, "an ArmFastpath"),
-    "AdvanceRule": (AdvanceRule, "an AdvanceRule"),
+OLDEST, NEWEST = "v5.2", "v7.1"
+"""The releases between which `release` knows the machinery: the oldest and the newest whose sources were read. They
+stand in `KERNELS` too."""
+
+UINT_MAX = (1 << 32) - 1
+"""The largest value of KVM's module parameter halt_poll_ns_shrink, a uint."""
+KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "str": (lambda value: isinstance(value, str), "a text"),
+    "Policy": (callable, "a function of VcpuFacts"),
+    "bool": (lambda value: isinstance(value, bool), "True or False"),
+    "int": (lambda value: type(value) is int and 0 <= value <= UINT_MAX, f"an integer from 0 to {UINT_MAX}"),
+    "ArmFastpath": (lambda value: isinstance(value, ArmFastpath), "an ArmFastpath"),
+    "AdvanceRule": (lambda value: isinstance(value, AdvanceRule), "an AdvanceRule"),
 }
 """What the fields of a `Kernel` may be, by their annotation."""
 
@@ -96,9 +104,11 @@ class Kernel:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value, must = getattr(self, field.name), KINDS.get(str(field.type))
-            if must and not (isinstance(value, must[0]) and (must[0] is bool or not isinstance(value, bool))):
-                raise ValueError(f"Kernel.{field.name}: {value!r} is not allowed; it must be {must[1]}")
+            value, (allowed, must) = getattr(self, field.name), KINDS[str(field.type)]
+            if not allowed(value):
+                huge = isinstance(value, int) and abs(value) >> 64
+                shown = "a number of very many digits" if huge else repr(value)
+                raise ValueError(f"Kernel.{field.name}: {shown} is not allowed; it must be {must}")
 
     def with_policy(self, name: str, other: Policy) -> Kernel:
         """Return the same machinery under another policy, called `name`."""
@@ -129,14 +139,31 @@ def has_patch(release: str, upstream: tuple[int, int], stable: Mapping[tuple[int
     return at >= upstream or (at in stable and stable_number(release) >= stable[at])
 
 
+def nearest_known(version: str) -> str:
+    """Return a release if it lies between `OLDEST` and `NEWEST`, else the one of the two that is nearer to it.
+
+    Raises ValueError if `version` is no release.
+
+    >>> nearest_known("6.1.176"), nearest_known("4.18.0-553.el8"), nearest_known("7.4.2")
+    ('6.1.176', 'v5.2', 'v7.1')
+    """
+    at = parse_release(version)
+    return OLDEST if at < parse_release(OLDEST) else NEWEST if at > parse_release(NEWEST) else version
+
+
 def release(version: str, rule: Policy, name: str | None = None) -> Kernel:
     """Return the kernel of release `version` (as `parse_release` takes it) under the policy `rule`.
 
-    `name`: what tables call it; None: `version`. Raises ValueError if `version` is no release.
+    `name`: what tables call it; None: `version`. Raises ValueError if `version` is no release, and if it is older than
+    `OLDEST` or newer than `NEWEST`: what such a kernel does was not read.
 
     >>> release("v6.18", policy.rev3).arm_fastpath
     <ArmFastpath.ALWAYS: 2>
     """
+    if nearest_known(version) != version:
+        raise ValueError(
+            f"release: {version!r} is not allowed; it must be from {OLDEST} to {NEWEST}, others are not known"
+        )
     at = parse_release(version)
     return Kernel(
         name=name or version,

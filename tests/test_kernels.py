@@ -223,6 +223,10 @@ def test_what_hrtimer_c_does_by_release(release, keeps_first_local, deferred_rea
         ("hrtimer_pinned", 1, "True or False"),
         ("halt_poll_ns_shrink", "two", "an integer"),
         ("halt_poll_ns_shrink", True, "an integer"),
+        ("halt_poll_ns_shrink", -1, "an integer from 0 to 4294967295"),
+        ("halt_poll_ns_shrink", 1 << 32, "an integer from 0 to 4294967295"),
+        ("policy", None, "a function of VcpuFacts"),
+        ("policy", "rev1", "a function of VcpuFacts"),
         ("arm_fastpath", 2, "an ArmFastpath"),
         ("advance_rule", None, "an AdvanceRule"),
         ("name", 5, "a text"),
@@ -231,6 +235,27 @@ def test_what_hrtimer_c_does_by_release(release, keeps_first_local, deferred_rea
 def test_a_field_of_another_kind_is_refused(field, value, must):
     with pytest.raises(ValueError, match=rf"^Kernel\.{field}: {value!r} is not allowed; it must be {must}"):
         dataclasses.replace(kl.KERNELS["v5.18"], **{field: value})
+
+
+def test_a_number_too_long_to_be_shown_is_refused_too():
+    with pytest.raises(ValueError, match=r"^Kernel\.halt_poll_ns_shrink: a number of very many digits is not allowed"):
+        dataclasses.replace(kl.KERNELS["v5.18"], halt_poll_ns_shrink=10**5000)
+
+
+@pytest.mark.parametrize("version", ["v99.99", "v7.2", "7.2.0-rc1", "v8.0", "v5.1", "4.18.0-553.el8", "v0.0"])
+def test_a_release_outside_of_what_was_read_is_refused(version):
+    """What it does is not known: it is not quietly taken for another."""
+    with pytest.raises(ValueError, match=rf"^release: '{version}' is not allowed; it must be from v5\.2 to v7\.1"):
+        kernels.release(version, policy.rev3)
+
+
+@pytest.mark.parametrize("version", ["v5.2", "5.2.21", "v7.1", "7.1.3", "7.1.99-arch1"])
+def test_every_stable_release_in_between_is_known(version):
+    assert kernels.release(version, policy.rev3).name == kernels.nearest_known(version) == version
+
+
+def test_the_oldest_and_the_newest_known_release_are_kernels_of_the_course():
+    assert (next(iter(kl.KERNELS)), list(kl.KERNELS)[-1]) == (kernels.OLDEST, kernels.NEWEST)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ from kvmlab.engine.build import signed
 from tools.mutate import Mutant, mutants
 
 ROOT = Path(__file__).resolve().parents[1]
-COPIED = ("kvmlab", "data", "tests", "tools", "pyproject.toml", "README.md")
+COPIED = ("kvmlab", "data", "notebooks", "tests", "tools", "pyproject.toml", "README.md")
 CHECK_S = 300
 """How long an import, and a translation, may take."""
 SETTINGS = {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
@@ -204,6 +204,7 @@ def outcomes(room: Room, count: int, seed: int, jobs: int) -> Iterator[Outcome]:
         original = copies[0].module() if rules else None
         start = time.monotonic()
         if copies[0].test(room.chosen(), 3600) != 0:
+            print("the tests fail, or do not end, in a copy of the project without any change", file=sys.stderr)
             raise SystemExit(2)
         seconds = 3 * (time.monotonic() - start) + LEAST_S
         free: Queue[Copy] = Queue()

@@ -76,7 +76,7 @@ def present(name: str, wanted: int | Iterable[int], column: pd.Series) -> set[in
     numbers = list(wanted) if isinstance(wanted, Iterable) else [wanted]
     there = sorted(int(number) for number in column.dropna().unique())
     for number in numbers:
-        if checks.finite(number) not in there or checks.is_bool(number):
+        if checks.finite(number) not in there:
             listed = ", ".join(map(str, there[:20])) + (", ..." if len(there) > 20 else "")
             raise ValueError(f"{name}={number!r} is not in the recording; there are: {listed or 'none'}")
     return {int(number) for number in numbers}

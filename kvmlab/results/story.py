@@ -57,6 +57,7 @@ NOT_VISIBLE = "not visible"
 # The clauses of a story's summary: by `Story.backend`, `Story.fires_on` and `Story.delivery`.
 ARMED = {
     "hv": "the preemption timer is armed",
+    "hv, then hrtimer": "the preemption timer is armed, an hrtimer takes its place",
     "hrtimer": "an hrtimer is armed",
     None: "nothing has to be armed",
     NOT_VISIBLE: "what is armed is not visible",
@@ -135,7 +136,9 @@ class Story:
         """Return the outcome in one sentence."""
         if self.delivery is None:
             return NOTHING
-        parts = [ARMED[self.backend], *([PLACE[self.fires_on]] if self.fires_on else []), CAME[self.delivery]]
+        gave_way = self.backend == "hv" and (self.fires_on == "housekeeping" or self.delivery == "wake_up")
+        armed = ARMED["hv, then hrtimer" if gave_way else self.backend]
+        parts = [armed, *([PLACE[self.fires_on]] if self.fires_on else []), CAME[self.delivery]]
         if self.delivery == NOT_VISIBLE:
             return f"{', '.join(parts)}."
         cost = (

@@ -41,8 +41,8 @@ def several(field: str, value: object, kind: str) -> tuple[Any, ...]:
 
 
 def finite(value: Any) -> float:
-    """Return `value` as a float, NaN for what is no finite number."""
-    if isinstance(value, str | bytes):
+    """Return `value` as a float, NaN for what is no finite number: a truth value is none."""
+    if isinstance(value, str | bytes) or is_bool(value):
         return math.nan
     try:
         result = float(value)
@@ -62,14 +62,14 @@ def number(field: str, value: Any, low: float, high: float, unit: str = "") -> f
 def whole(field: str, value: Any, low: int, high: int) -> int:
     """Return `value` as an int if it is a whole number from `low` to `high`."""
     result = finite(value)
-    if not low <= result <= high or result != int(result) or is_bool(value):
+    if not low <= result <= high or result != int(result):
         raise refusal(field, value, f"an integer from {low} to {high}")
     return int(value)
 
 
 def is_bool(value: object) -> bool:
     """Return True for True and False, numpy's too."""
-    return isinstance(value, bool) or type(value).__name__ == "bool"
+    return isinstance(value, bool) or str(getattr(value, "dtype", "")) == "bool"
 
 
 def rate(field: str, value: Any, high: float) -> float:
@@ -115,7 +115,7 @@ def cpus(field: str, value: Any, count: int) -> tuple[int, ...]:
     except TypeError:
         raise refusal(field, value, must) from None
     numbers = [finite(cpu) for cpu in items]
-    good = all(0 <= cpu < count and cpu == int(cpu) for cpu in numbers) and not any(map(is_bool, items))
+    good = all(0 <= cpu < count and cpu == int(cpu) for cpu in numbers)
     if not good or len(set(numbers)) != len(numbers):
         raise refusal(field, value, must)
     return tuple(map(int, numbers))

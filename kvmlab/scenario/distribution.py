@@ -121,7 +121,7 @@ def _normal_quantiles() -> npt.NDArray[np.float64]:
     return np.array(body + tail)
 
 
-@lru_cache(maxsize=512)  # 64 KiB each
+@lru_cache(maxsize=64)  # 64 KiB each; a set of costs has about 20, and keeps them together once they are made
 def _table(dist: ShiftedLognormal) -> IntArray:
     """Make the table of a distribution, once."""
     if dist.constant:

@@ -15,15 +15,35 @@ STATE = """async host => {
 }"""
 PICTURE = """host => [...host.shadowRoot.querySelectorAll('.picture, .asked, .moves')]
     .map(picture => picture.innerHTML).join('')"""
+AT_REST = """async () => {
+    const scroller = jupyterapp.shell.currentWidget.content.node.querySelector('.jp-WindowedPanel-outer');
+    const picture = (host) => host.shadowRoot?.querySelector('svg')?.getBoundingClientRect();
+    const seen = () => JSON.stringify([
+        innerWidth, scroller.scrollTop, scroller.scrollHeight, scroller.querySelectorAll('*').length,
+        [...scroller.querySelectorAll('.kvmlab')].map(picture),
+    ]);
+    for (let before = seen(), same = 0; same < 5;) {
+        await new Promise(requestAnimationFrame);
+        await new Promise((done) => requestIdleCallback(done, { timeout: 1000 }));
+        const now = seen();
+        same = now === before ? same + 1 : 0;
+        before = now;
+    }
+}"""
+"""Waits until nothing of the notebook has moved, grown or come for five frames, with nothing left to do in them."""
 END = "c => c.tagName === 'SELECT' ? c.selectedIndex === c.length - 1 : Number(c.value) >= Number(c.max)"
 NAME = "c => c.ariaLabel || c.labels?.[0]?.textContent || c.textContent"
 
 
+def cell(number: int) -> str:
+    """Return the CSS selector of the notebook's cell of that number."""
+    return f".jp-Notebook-cell[data-windowed-list-index='{number}']"
+
+
 def panel_in(page: Page, number: int) -> Locator:
     """Return the panel in the notebook's code cell of that number, scrolled into view and drawn."""
-    cell = page.locator(f".jp-Notebook-cell[data-windowed-list-index='{number}']")
     page.evaluate("n => jupyterapp.shell.currentWidget.content.scrollToItem(n, 'start')", number)
-    panel = cell.locator(".kvmlab").first
+    panel = page.locator(cell(number)).locator(".kvmlab").first
     panel.wait_for()
     page.wait_for_function("host => host.kvmlab?.drawn", arg=panel.element_handle())
     return panel

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.browser.keyboard import panel_in, state
+from tests.browser.keyboard import AT_REST, panel_in, state
 from tests.places import NOTEBOOKS
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Complaints(list[str]):
     """What went wrong in a page: its script errors, and whatever it wanted from another machine."""
 
     def __init__(self, page: Page) -> None:
-        page.on("pageerror", lambda error: self.append(f"page error: {error}"))
+        page.on("pageerror", lambda error: self.append(f"page error: {error.stack or error}"))
         page.on("request", self.check_address)
 
     def check_address(self, request: Request) -> None:
@@ -63,8 +63,11 @@ class Complaints(list[str]):
 
 @pytest.fixture(scope="module")
 def lab_page(browser: Browser, jupyterlab: Lab) -> Iterator[Page]:
-    """JupyterLab, loaded once: that takes longer than most lessons."""
-    with browser.new_page(viewport={"width": 1280, "height": 3000}) as page:
+    """JupyterLab, loaded once: that takes longer than most lessons.
+
+    With no motion, each panel is drawn once, in its last state. How they play is seen in tests/browser/test_panels.py.
+    """
+    with browser.new_page(viewport={"width": 1280, "height": 3000}, reduced_motion="reduce") as page:
         page.set_default_timeout(MINUTE)
         page.goto(f"{jupyterlab.url}/lab?token={jupyterlab.token}")
         page.wait_for_function("window.jupyterapp")
@@ -127,7 +130,7 @@ def take_screenshots(page, name):
     top = screenful = 0
     while True:
         at, height, total = page.evaluate(SCROLL, top)
-        page.wait_for_timeout(200)  # cells are drawn as they scroll into view
+        page.evaluate(AT_REST)  # cells are drawn as they scroll into view
         page.screenshot(path=SCREENSHOTS / f"{name}-{screenful:02}.png")
         if at + height >= total - 1:
             return

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 
+from tests.browser.accessibility import violations
 from tools import editions
 from tools.pages.catalogue import catalogue
 
@@ -84,14 +84,9 @@ def test_axe_finds_nothing(page):
             page.emulate_media(color_scheme="dark")
             page.wait_for_function(f"{THEMES}.every((theme) => theme === 'dark')")
             assert page.evaluate(BEHIND) == PAPER["dark"]
-            assert violations(page, context, {"runOnly": {"type": "rule", "values": BY_COLOUR}}) == []
+            assert violations(page, context, BY_COLOUR) == []
     finally:
         page.emulate_media(color_scheme="light")
-
-
-def violations(page, context=None, options=None):
-    found = Axe().run(page, context=context, options=options).response["violations"]
-    return [(rule["impact"], rule["id"], [node["html"][:150] for node in rule["nodes"][:5]]) for rule in found]
 
 
 def test_a_key_and_the_mouse_change_each_picture(page):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import itertools
 import linecache
 import re
@@ -31,95 +32,110 @@ def bump(m: Machine, i: int, by: int) -> bool:
 """
 
 
+# A strategy is made once, not where it is drawn: looking into a new one takes hypothesis longer than the draw.
+one_of = functools.cache(st.sampled_from)
+up_to = functools.cache(lambda most: st.integers(0, most))
+few_lines = st.integers(1, 4)
+shifts = st.integers(0, 63).map(str)
+
+
+@functools.cache
+def shifted_by(names):
+    """Draw what an int is shifted by: one of these names, or a number."""
+    return one_of(names) | shifts
+
+
+@functools.cache
 @st.composite
 def int_expressions(draw, names, depth=2):
     """Text of an int."""
-    kind = draw(st.sampled_from(("name", "literal", "small")) if depth == 0 else st.integers(0, 12))
+    kind = draw(one_of(("name", "literal", "small")) if depth == 0 else up_to(12))
     below = lambda: draw(int_expressions(names, depth - 1))  # noqa: E731
     truth = lambda: draw(bool_expressions(names, depth - 1))  # noqa: E731
     if kind in ("name", 0):
-        return draw(st.sampled_from(names))
+        return draw(one_of(names))
     if kind in ("literal", 1):
-        return str(
-            draw(st.sampled_from((0, 1, 2, 3, 5, -1, -7, 63, 64, 127, 200, 1 << 31, (1 << 62) + 1, -(1 << 63) + 1)))
-        )
+        return str(draw(one_of(LITERALS)))
     if kind in ("small", 2):
-        return str(draw(st.integers(0, 4)))
+        return str(draw(up_to(4)))
     if kind in (3, 4, 5):
-        operator = draw(st.sampled_from(("+", "-", "*", "//", "%", "<<", ">>", "&", "|", "^")))
-        right = draw(st.sampled_from(names) | st.integers(0, 63).map(str)) if operator in ("<<", ">>") else below()
-        return f"({draw(st.sampled_from(names)) if operator == '<<' else below()} {operator} {right})"
+        operator = draw(one_of(("+", "-", "*", "//", "%", "<<", ">>", "&", "|", "^")))
+        right = draw(shifted_by(names)) if operator in ("<<", ">>") else below()
+        return f"({draw(one_of(names)) if operator == '<<' else below()} {operator} {right})"
     if kind == 6:
         return f"m.numbers[{below()}]"
     if kind == 7:
-        return f"m.entries[{below()}].{draw(st.sampled_from(FIELDS))}"
+        return f"m.entries[{below()}].{draw(one_of(FIELDS))}"
     if kind == 8:
         return f"({below()} if {truth()} else {below()})"
     if kind == 9:
-        return draw(st.sampled_from((f"min({below()}, {below()})", f"max({below()}, {below()}, 3)", f"abs({below()})")))
+        form = draw(one_of(("min({}, {})", "max({}, {}, 3)", "abs({})")))
+        return form.format(*(below() for _ in range(form.count("{}"))))
     if kind == 10:
-        return draw(st.sampled_from((f"int({truth()})", f"half({below()})", "len(m.numbers)", f"-{below()}")))
+        form = draw(one_of(("int({})", "half({})", "len(m.numbers)", "-{}")))
+        return form.format(truth() if form == "int({})" else below()) if "{}" in form else form
     if kind == 11:
-        return f"m.one.{draw(st.sampled_from(FIELDS))}"
+        return f"m.one.{draw(one_of(FIELDS))}"
     return f"int(m.entries[{below()}].real)"
 
 
+@functools.cache
 @st.composite
 def bool_expressions(draw, names, depth=2):
     """Text of a bool."""
     number = lambda: draw(int_expressions(names, max(0, depth - 1)))  # noqa: E731
-    kind = draw(st.integers(0, 2 if depth == 0 else 6))
+    kind = draw(up_to(2 if depth == 0 else 6))
     if kind in (0, 1):
-        return f"({number()} {draw(st.sampled_from(('<', '<=', '>', '>=', '==', '!=')))} {number()})"
+        return f"({number()} {draw(one_of(('<', '<=', '>', '>=', '==', '!=')))} {number()})"
     if kind == 2:
         return f"({number()} in (0, 1, 5))"
     truth = lambda: draw(bool_expressions(names, depth - 1))  # noqa: E731
     if kind in (3, 4):
         return f"({truth()} {'and' if kind == 3 else 'or'} {truth()})"
     if kind == 5:
-        return draw(st.sampled_from((f"(not {truth()})", f"bool({number()})")))
+        return f"(not {truth()})" if draw(st.booleans()) else f"bool({number()})"
     return f"bump(m, {number()}, 1)"
 
 
+@functools.cache
 @st.composite
 def statements(draw, names, depth, loops=0):
     """Lines of a block, and the names that have a value behind it."""
-    lines, names = [], list(names)
-    for _ in range(draw(st.integers(1, 4))):
-        number = lambda names=tuple(names): draw(int_expressions(names))  # noqa: E731
-        kind = draw(st.integers(0, 9 if depth else 6))
+    lines = []
+    for _ in range(draw(few_lines)):
+        number = lambda names=names: draw(int_expressions(names))  # noqa: E731
+        kind = draw(up_to(9 if depth else 6))
         if kind in (0, 1):
-            name = draw(st.sampled_from(("x", "y", "z")))
+            name = draw(one_of(("x", "y", "z")))
             lines.append(f"{name} = {number()}")
-            names.append(name)
+            names = (*names, name)
         elif kind == 2:
-            operator = draw(st.sampled_from(("+=", "-=", "^=", "*=")))
-            lines.append(f"{draw(st.sampled_from(names))} {operator} {number()}")
+            lines.append(f"{draw(one_of(names))} {draw(one_of(('+=', '-=', '^=', '*=')))} {number()}")
         elif kind == 3:
-            lines.append(f"m.numbers[{number()}] {draw(st.sampled_from(('=', '+=', '|=')))} {number()}")
+            lines.append(f"m.numbers[{number()}] {draw(one_of(('=', '+=', '|=')))} {number()}")
         elif kind == 4:
             # Of a literal it is known beforehand whether it fits, and it would be refused.
-            lines.append(f"m.entries[{number()}].{draw(st.sampled_from(FIELDS))} = {number()} + m.numbers[0]")
+            lines.append(f"m.entries[{number()}].{draw(one_of(FIELDS))} = {number()} + m.numbers[0]")
         elif kind == 5:
-            lines.append(f"m.one.real = m.one.real {draw(st.sampled_from('+-*'))} float({number()})")
+            lines.append(f"m.one.real = m.one.real {draw(one_of('+-*'))} float({number()})")
         elif kind == 6:
             lines.append(f"x, y = {number()}, {number()}")
-            names += ["x", "y"]
+            names = (*names, "x", "y")
         elif kind == 7:
-            test = draw(bool_expressions(tuple(names)))
+            test = draw(bool_expressions(names))
             yes, after_yes = draw(statements(names, depth - 1, loops))
             no, after_no = draw(statements(names, depth - 1, loops))
             lines += [f"if {test}:", *indented(yes), "else:", *indented(no)]
-            names = [name for name in after_yes if name in after_no]
+            names = tuple(name for name in after_yes if name in after_no)
         elif kind == 8 and loops < 2:
-            inside, _ = draw(statements([*names, f"i{loops}"], depth - 1, loops + 1))
-            lines += [f"for i{loops} in range({draw(st.integers(0, 3))}):", *indented(inside)]
+            inside, _ = draw(statements((*names, f"i{loops}"), depth - 1, loops + 1))
+            lines += [f"for i{loops} in range({draw(up_to(3))}):", *indented(inside)]
         elif kind == 9 and loops < 2:
             inside, _ = draw(statements(names, depth - 1, loops + 1))
             count = f"n{loops}"
             lines += [f"{count} = 0", f"while {count} < 3:", f"    {count} += 1", *indented(inside)]
             if draw(st.booleans()):
-                lines += [f"    if {draw(bool_expressions(tuple(names)))}:", "        break"]
+                lines += [f"    if {draw(bool_expressions(names))}:", "        break"]
     return lines, names
 
 
@@ -134,7 +150,7 @@ def rules(draw):
     lines = [
         "def rule(m: Machine, a: int, b: int) -> int:",
         *indented(body),
-        f"    return {draw(int_expressions(tuple(names)))}",
+        f"    return {draw(int_expressions(names))}",
     ]
     return compiled(HELPERS + "\n".join(lines) + "\n", "rule")
 
@@ -185,8 +201,8 @@ def mutated(draw):
     lines = draw(rules()).text.splitlines()
     first = lines.index("def rule(m: Machine, a: int, b: int) -> int:") + 1
     free = [i for i in range(first, len(lines)) if not re.match(r"\s*(while|for|n\d|break|else)", lines[i])]
-    for _ in range(draw(st.integers(1, 3))):
-        pattern, replacement = draw(st.sampled_from(MUTATIONS))
+    for _ in range(1 + draw(up_to(2))):
+        pattern, replacement = draw(one_of(MUTATIONS))
         places = [(i, match.span()) for i in free for match in re.finditer(pattern, lines[i])]
         if places:
             i, (start, end) = draw(st.sampled_from(places))

@@ -160,6 +160,27 @@ def test_timeline_has_a_track_a_cpu_and_an_arrow_a_post():
     assert len(kl.formats.write_chrome_trace(timeline)["traceEvents"]) > len(timeline)
 
 
+def test_a_notebook_shows_the_table():
+    """Of a listing its outcomes, of which the number of a row says nothing; of a table its rows, by their names."""
+    listing = explain(RECORDED / "vmx-6.1-rev1-posted.trace.txt")._repr_html_()
+    assert "<td>posted</td>" in listing
+    assert "<th>0</th>" not in listing
+    table = explain(RECORDED / "perf-kvm-stat.pi0_none.txt")._repr_html_()
+    assert "<th>MSR_WRITE</th>" in table
+    assert "<th>Samples</th>" in table
+
+
+def test_pinned_hrtimers_tell_v5_2():
+    """HRTIMER_MODE_PINNED on every start of a LAPIC timer; where some are not pinned, it is another kernel."""
+    text = (RECORDED / "vmx-6.1-rev1-housekeeping-pcpu.trace.txt").read_text(encoding="utf-8")
+    pinned = ("mode=ABS|HARD", "mode=ABS|PINNED|HARD")
+    not_pinned = {"before": "LAPIC hrtimers are not pinned; v5.2 pins them."}
+    assert explain(text).policy.excluded == not_pinned
+    assert explain(text.replace(*pinned, 1)).policy.excluded == not_pinned
+    excluded = explain(text.replace(*pinned)).policy.excluded
+    assert {excluded[name] for name in ("rev1", "rev2", "rev3")} == {"LAPIC hrtimers are pinned, as up to v5.2."}
+
+
 @pytest.mark.parametrize("name", [*TRUTH, *TABLES])
 def test_what_is_shown_reads_well(name):
     explanation = explain(RECORDED / name)

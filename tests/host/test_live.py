@@ -11,15 +11,17 @@ import sys
 import threading
 import tomllib
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import kvmlab as kl
-from kvmlab import data
+from kvmlab import data, kernels
 from kvmlab.host import live, recordings as recorded
 from kvmlab.host.live import evidence, guest_code, host, tracing
 from kvmlab.host.live.evidence import Observed, Traced
+from kvmlab.host.live.result import Arguments, policy_of
 from kvmlab.scenario.files import scenario_from
 
 NOT_HERE = live.available()
@@ -467,9 +469,40 @@ def test_what_fired_decides_before_what_was_armed():
     assert judged(traced=Traced(10))[0] is None
 
 
-def test_a_policy_is_named_by_release():
-    from kvmlab.host.live.result import policy_of
+@pytest.mark.parametrize(
+    ("release", "name", "like"),
+    [
+        ("6.1.176", "6.1.176", "v6.1"),
+        ("7.4.2-generic", "v7.1 (for 7.4.2-generic)", "v7.1"),
+        ("4.18.0-553.el8", "v5.2 (for 4.18.0-553.el8)", "v5.2"),
+    ],
+)
+def test_a_host_whose_kernel_the_model_does_not_know_is_taken_for_the_nearest(release, name, like):
+    run = a_run(release)
+    kernel = run.scenario().kernel
+    assert kernel.name == name
+    expected = kernels.release(like, policy_of(like), name=name)
+    assert kernel == replace(expected, counts_fastpath_exits=kernel.counts_fastpath_exits)
+    assert f"simulated: Linux {name}" in run._repr_html_()
+    assert scenario_from(tomllib.loads(kl.scenario_to_toml(run.scenario()))) == run.scenario()
 
+
+def a_run(release):
+    """Return what a run on a host with this kernel would have brought."""
+    settings: Arguments = {
+        "timers": 10,
+        "period_us": 1000.0,
+        "timer_mode": "tsc_deadline",
+        "waits_by": "hlt",
+        "hlt_in_guest": False,
+        "pause_in_guest": False,
+        "pcpu": None,
+        "traced_timers": 0,
+    }
+    return live.LiveRun(settings, np.full(10, 5e3), 0, {}, {}, None, [], ["kvm_intel"], release, 2_500_000)
+
+
+def test_a_policy_is_named_by_release():
     assert policy_of("5.2.1") is kl.policy.before
     assert policy_of("5.17.0-rc5") is kl.policy.rev1
     assert policy_of("6.18.44-generic") is kl.policy.rev3

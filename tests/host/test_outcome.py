@@ -7,6 +7,8 @@ import re
 import pytest
 
 import kvmlab as kl
+from kvmlab.host.outcome import fate
+from kvmlab.host.timers import Timer
 from tests.places import RECORDED
 
 POSTED = (RECORDED / "vmx-6.1-rev1-posted.trace.txt").read_text(encoding="utf-8")
@@ -28,3 +30,20 @@ def test_a_latency_is_what_the_kernel_measured_in_cycles(delta, ghz, ns):
 @pytest.mark.parametrize("delta", [(1 << 63) - 1, -(1 << 63)])
 def test_later_than_any_recording_is_not_late_but_unknown(delta):
     assert first_latency(delta, tsc_ghz=0.1) is kl.explain(POSTED).timers["latency_ns"].dtype.na_value
+
+
+@pytest.mark.parametrize(
+    ("seen", "ends"),
+    [
+        ({}, "still armed"),
+        ({"ended_ns": 900}, "armed anew"),
+        ({"value": 0}, "disarmed"),
+        ({"fired_ns": 500, "fired_cpu": 1}, "not visible"),
+        ({"fired_ns": 500, "fired_cpu": 1, "ended_ns": 900}, "not visible"),
+        ({"fired_ns": 500, "fired_cpu": 1, "accepted_ns": 510, "entry_ns": 520}, "delivered"),
+        ({"accepted_ns": 100, "at_arm": True, "entry_ns": 120}, "delivered"),
+    ],
+)
+def test_how_a_timer_ended(seen, ends):
+    timer = Timer(vcpu=0, pid=1, armed_ns=100, pcpu=1, arm_exit="MSR_WRITE", **{"value": 7, "msr": 0x6E0, **seen})
+    assert fate(timer) == ends

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from kvmlab.lab import exercises
@@ -31,6 +32,10 @@ def said(kind, answer):
         ("1000", False, "a number is asked for, and '1000' is text."),
         (True, False, "a number is asked for, and True is bool."),
         ([1000], False, "a number is asked for, and [1000] is list."),
+        (float("-inf"), False, "-inf exits (yours) is too low."),
+        (np.int64(951), True, "951 exits (yours)."),
+        (np.array([951]), False, "a number is asked for, and array([951]) is ndarray."),
+        (10**400, False, "a number up to 1.8e+308 is asked for."),
     ],
 )
 def test_a_number(answer, right, words):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from kvmlab.lab.exercises import Prediction, Verdict, numbers_for
+from kvmlab.lab.exercises import Prediction, Verdict, check, numbers_for
 from kvmlab.lab.exercises.values import how_far, is_number, shown
 
 
 @pytest.mark.parametrize(
     ("guess", "actual", "words"),
     [
-        (100, 100, "right, within 2 %"),
+        (100, 100, "right"),
+        (101, 100, "right, within 2 %"),
         (150, 100, "50 % too high"),
         (10, 100, "a factor of 10 too low"),
         (500, 0, "500 too high"),
@@ -77,3 +79,44 @@ def test_numbers_need_a_name(student):
 def test_numbers_need_an_exercise():
     with pytest.raises(ValueError, match="id: 'E2' is not allowed"):
         numbers_for("E2", "Ada Lovelace")
+
+
+@pytest.mark.parametrize(
+    "make", [lambda bad: Prediction(bad, 1), lambda bad: numbers_for(bad, "Ada"), lambda bad: check(bad, 1)]
+)
+@pytest.mark.parametrize("bad", [None, 5, pytest.param(10**5000, id="huge"), b"L03-P1", ["L03-P1"], np.array([1, 2])])
+def test_an_id_is_text(make, bad):
+    with pytest.raises(ValueError, match=r"^id: .* is not allowed; it must be like L03-[EP]1$"):
+        make(bad)
+
+
+NOT_COMPARABLE = [
+    float("nan"),
+    float("-inf"),
+    10**400,
+    pytest.param(-(10**5000), id="huge"),
+    np.array([1, 2]),
+    np.array([1]),
+    np.float64("nan"),
+    pd.NA,
+    pd.Series([1]),
+    {},
+]
+
+
+@pytest.mark.parametrize("bad", NOT_COMPARABLE, ids=lambda bad: type(bad).__name__)
+def test_what_cannot_be_compared_is_neither_guess_nor_truth(bad):
+    must = "is not allowed; it must be a finite number, a text, or a number for each of several names"
+    with pytest.raises(ValueError, match=rf"(?s)^guess: .* {must}$"):
+        Prediction("L03-P1", bad)
+    with pytest.raises(ValueError, match=rf"(?s)^actual: .* {must}$"):
+        Prediction("L03-P1", 5).reveal(bad)
+    with pytest.raises(ValueError, match=rf"(?s)^guess: rev1: .* {must}$"):
+        Prediction("L03-P1", {"before": 1, "rev1": bad})
+
+
+@pytest.mark.parametrize("number", [np.float64(97), np.int64(97), np.array(97), np.uint8(97)])
+def test_numpys_scalars_are_numbers(number):
+    assert Prediction("L03-P1", number).reveal(100).text.endswith("(yours): right, within 10 %.")
+    assert Prediction("L03-P1", 100).reveal(number).right
+    assert Prediction("L03-P1", np.True_).reveal(True).right

@@ -26,34 +26,49 @@ MAY_POST = {
 }
 
 
-def expected(kernel, vendor, own_is_housekeeping, p, a, m, h):
-    """Return where each timer expires, and the exits of the five: MSR_WRITE, PREEMPTION_TIMER, EXTERNAL_INTERRUPT."""
+NAMES = ("MSR_WRITE", "PREEMPTION_TIMER", "EXTERNAL_INTERRUPT", "HLT")
+
+
+def expected(kernel, vendor, migrates, own_is_housekeeping, halts, p, a, m, h):
+    """Return where each of the five timers expires, and the exits: `NAMES`."""
     posts = MAY_POST[kernel](p, a, own_is_housekeeping, m, h)
     writes = TIMERS * (1 if a else 2)  # without APICv the EOI exits, too
+    if (
+        halts and not h
+    ):  # it is asleep, and whatever the timer is, it has become an hrtimer; no tick finds it in the guest
+        return Place.NOT_IN_GUEST, (writes, 0, 0, TIMERS)
     ticks = TICKS if own_is_housekeeping else 0
     if vendor == "intel" and not m and not posts:
-        return Place.HV, (writes, TIMERS, ticks)
-    if kernel == "v5.2" or own_is_housekeeping:
-        return Place.OWN, (writes, 0, TIMERS + ticks)
-    return (Place.POSTED, (writes, 0, 0)) if posts else (Place.KICKED, (writes, 0, TIMERS))
+        return Place.HV, (writes, TIMERS, ticks, 0)
+    if kernel == "v5.2" or not migrates or own_is_housekeeping:
+        return Place.OWN, (writes, 0, TIMERS + ticks, 0)
+    return (Place.POSTED, (writes, 0, 0, 0)) if posts else (Place.KICKED, (writes, 0, TIMERS, 0))
 
 
-@pytest.mark.parametrize("load", ["idle", "ticking"])
+@pytest.mark.parametrize("halts", [False, True])
 @pytest.mark.parametrize("vendor", ["intel", "amd"])
 @pytest.mark.parametrize("kernel", list(kl.KERNELS))
-def test_exits_of_a_guest_that_never_waits(kernel, vendor, load):
-    """The housekeeping CPU ticks in each case, so that it takes every timer from the isolated one."""
-    for cpu, p, a, m, h in itertools.product((0, 1), *[(False, True)] * 4):
+def test_exits_of_a_guest_of_five_timers(kernel, vendor, halts):
+    """The housekeeping CPU ticks in each case, so that it takes every timer from the isolated one that may move."""
+    for load, migrates, cpu, p, a, m, h in itertools.product(("idle", "ticking"), *[(False, True)] * 6):
         host = kl.Host(
-            pcpus=2, isolated=(1,), hz=100, housekeeping=load, vendor=vendor, pi_inject_timer=p, apicv=a
-        )  # fmt: skip
-        workload = kl.Workload(tick_hz=0, timer_us=TIMER_US, timers=TIMERS)
-        guest = kl.Guest(pcpus=(cpu,), boot_us=0, mwait_in_guest=m, hlt_in_guest=h, workload=workload)
-        run = kl.simulate(kl.Scenario(host, guest, kernel=kernel, costs=constant_costs()))
-        place, exits = expected(kernel, vendor, cpu == 0, p, a, m, h)
+            pcpus=2,
+            isolated=(1,),
+            hz=100,
+            housekeeping=load,
+            vendor=vendor,
+            pi_inject_timer=p,
+            apicv=a,
+            timer_migration=migrates,
+        )
+        workload = kl.Workload(
+            tick_hz=0, timer_us=TIMER_US, timers=TIMERS, idle_us=100_000 if halts else 0, waits_by="hlt"
+        )
+        guest = kl.Guest(pcpus=(int(cpu),), boot_us=0, mwait_in_guest=m, hlt_in_guest=h, workload=workload)
+        run = kl.simulate(kl.Scenario(host, guest, kernel=kernel, costs=constant_costs(), trace_steps=0))
+        place, exits = expected(kernel, vendor, migrates, not cpu, halts, p, a, m, h)
         assert places(run)[0].tolist() == [TIMERS * (place == other) for other in Place]
-        names = ("MSR_WRITE", "PREEMPTION_TIMER", "EXTERNAL_INTERRUPT")
-        assert tuple(int(exit_counts(run, name)[0]) for name in names) == exits
+        assert tuple(int(exit_counts(run, name)[0]) for name in NAMES) == exits
 
 
 def cost(*steps):

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 
 import kvmlab as kl
-from kvmlab.model.names import EXITS, Place
+from kvmlab.model.names import EXITS, FAST, Place
 from tests.model.observed import exit_counts, places
 from tests.strategies import COSTS, few, scenarios
 
@@ -82,3 +82,32 @@ def test_a_one_shot_timer_that_is_due_on_waking_is_delivered_once():
     assert run.placement["expiries"]["at arm"] >= 2
     assert run.machine.vcpus["lat_min"][0] >= 0
     assert run.machine.vcpus["delivered"][0] <= run.machine.vcpus["armed"][0]
+
+
+@given(scenarios(costs=COSTS))
+@few(60)
+def test_the_trace_and_the_tables_tell_the_same(scenario):
+    """Of each vCPU exits and entries alternate, and as many exits are traced of each reason as were counted."""
+    run = kl.simulate(scenario.replace(trace_steps=200_000))
+    trace = run.trace
+    assume(len(trace) < 200_000)
+    for vcpu in range(len(run.machine.vcpus)):
+        steps = trace[(trace["vcpu"] == vcpu) & trace["step"].isin(["kvm_exit", "kvm_entry"])]
+        times, is_exit = steps["time_ns"].to_numpy(), (steps["step"] == "kvm_exit").to_numpy()
+        assert np.all(np.diff(times) >= 0)
+        assert np.all(is_exit[1:] != is_exit[:-1])
+        reasons = steps["arg"].to_numpy()[is_exit] & ~FAST
+        counted = [int(exit_counts(run, name)[vcpu]) for name in EXITS]
+        assert np.bincount(reasons, minlength=len(EXITS)).tolist() == counted
+
+
+@given(scenarios())
+@few(60)
+def test_a_pcpu_runs_one_guest_at_a_time(scenario):
+    trace = kl.simulate(scenario.replace(trace_steps=200_000)).trace
+    assume(len(trace) < 200_000)
+    for _, steps in trace[trace["step"].isin(["kvm_exit", "kvm_entry"])].groupby("pcpu"):
+        inside: set[int] = set()
+        for vcpu, step in zip(steps["vcpu"], steps["step"], strict=True):
+            inside = inside | {vcpu} if step == "kvm_entry" else inside - {vcpu}
+            assert len(inside) <= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
 import shutil
@@ -59,10 +60,12 @@ def opened(tmp_path):
             server.wait(20)
         server.kill()
     assert list(home.iterdir()) == [], "nothing is written into the home folder"
-    assert "yarn" not in (tmp_path / "log").read_text(encoding="utf-8"), "JupyterLab's own script runs in Node"
+    said = (tmp_path / "log").read_text(encoding="utf-8")
+    assert "yarn" not in said, "JupyterLab's own script runs in Node"
+    assert not [line for line in said.splitlines() if "without encryption" in line or "not recognized" in line]
 
 
-def test_make_lab_opens_the_first_lesson_itself(opened):
+def test_make_lab_opens_the_first_lesson_itself(opened, tmp_path):
     address, _, token = opened.partition("?")
     assert address.startswith("http://")
     assert address.endswith("/lab/tree/00_start_here.ipynb")
@@ -71,6 +74,24 @@ def test_make_lab_opens_the_first_lesson_itself(opened):
     file = address.replace("/lab/tree/", "/api/contents/") + f"?content=0&{token}"
     with urllib.request.urlopen(file, timeout=30) as answer:
         assert b'"type": "notebook"' in answer.read()
+    start_a_kernel(address.partition("/lab/")[0], token.removeprefix("token="), tmp_path)
+
+
+def start_a_kernel(server, token, folder):
+    """Start a kernel as opening a lesson does, and ask it who it is: whatever it has to say, it has said by then."""
+    from jupyter_client.blocking.client import BlockingKernelClient
+
+    headers = {"Authorization": f"token {token}", "Content-Type": "application/json"}
+    request = urllib.request.Request(f"{server}/api/kernels", b'{"name": "python3"}', headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        kernel = json.load(answer)["id"]
+    client = BlockingKernelClient(
+        connection_file=str(folder / "venv" / "JUPYTER_RUNTIME_DIR" / f"kernel-{kernel}.json")
+    )
+    client.load_connection_file()
+    client.start_channels(hb=False)
+    assert client.kernel_info(reply=True, timeout=60)["content"]["status"] == "ok"
+    client.stop_channels()
 
 
 def test_make_lab_keeps_what_the_reader_has_written(tmp_path):

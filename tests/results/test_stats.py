@@ -47,8 +47,10 @@ def test_an_interval_of_the_mean_holds_it_as_often_as_it_says():
 
 def test_too_few_values_say_nothing():
     assert math.isnan(stats.mean_interval([1.0]).low)
-    with pytest.raises(ValueError, match="confidence"):
-        stats.mean_interval([1.0, 2.0], 1.5)
+    for confidence in (1.5, 1.0, -0.5):
+        with pytest.raises(ValueError, match=r"^confidence: .* it must be a number from 0 to 0\.999999$"):
+            stats.mean_interval([1.0, 2.0], confidence)
+    assert stats.mean_interval([1.0, 3.0], 0) == stats.Interval(2, 2, 2)
 
 
 @pytest.mark.parametrize("unknown", [math.nan, math.inf])

@@ -337,7 +337,7 @@ def test_a_cluster_that_loses_a_worker_loses_no_point(tmp_path, monkeypatch):
     """The worker is killed when three points are done, by the sweep itself: nothing is left to chance."""
     distributed = pytest.importorskip("distributed")
     psutil = pytest.importorskip("psutil")
-    scenario, grid = SHORT.replace(duration_s=3), {"seed": range(40)}
+    scenario, grid = SHORT.replace(duration_s=3), {"seed": range(16)}
     killed = []
     cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
     with within(120), cluster, distributed.Client(cluster, timeout=30) as client:

@@ -32,6 +32,7 @@ def test_the_timeline_is_made_of_spans_in_order(run):
         assert (spans["start_ns"].to_numpy()[1:] >= spans["end_ns"].to_numpy()[:-1]).all()
     arrows = table[table["flow"] >= 0].groupby("flow")["what"].agg(list)
     assert len(arrows) > 5
+    assert set(table["flow"][table["flow"] < 0]) == {-1}, "what is no end of an arrow"
     assert all(what in (["post", "handler"], ["post"]) for what in arrows)
 
 

@@ -19,6 +19,15 @@ def draw(table: np.ndarray, bits: np.ndarray) -> np.ndarray:
     return table[np.where(high == BODY - 1, BODY + (bits & 0xFFF), high)]
 
 
+@pytest.mark.parametrize("bad", ["x", None, math.nan, -1, 2e10, 10**400, True, np.True_, np.array([1, 2])])
+@pytest.mark.parametrize("field", ["shift_ns", "mean_ns", "sd_ns"])
+def test_what_is_no_time_is_refused(field: str, bad: object) -> None:
+    with pytest.raises(
+        ValueError, match=rf"^ShiftedLognormal\.{field}: .* is not allowed; it must be a number from 0 to"
+    ):
+        ShiftedLognormal(**{"shift_ns": 0, "mean_ns": 5, "sd_ns": 1, field: bad})
+
+
 @given(SHAPES, st.floats(1e-6, 1 - 1e-6))
 @few(100)
 def test_cdf_undoes_quantile(dist: ShiftedLognormal, u: float) -> None:

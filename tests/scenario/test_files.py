@@ -132,6 +132,7 @@ def test_presets_are_described():
         ("kernel = { release = '6.1' }", r"kernel: .* must be a name, or a table with both release and policy"),
         ("kernel = { release = 6.1, policy = 'rev1' }", r"release: 6.1 is not allowed; it must be a str"),
         ("kernel = { release = 'six', policy = 'rev1' }", r"release: 'six' is not allowed; it must be major.minor"),
+        ("kernel = { release = 'v99.99', policy = 'rev1' }", r"release: 'v99.99' is not allowed; it must be from v5.2"),
         (
             "kernel = { release = '6.1', policy = 'rev9' }",
             r"policy: 'rev9' is not allowed; it must be one of before, rev1",

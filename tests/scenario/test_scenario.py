@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
@@ -13,7 +14,7 @@ from tests.strategies import few, scenarios
 
 NAN, INF = math.nan, math.inf
 HUGE = 10**400
-WORDS: list = ["x", b"x", None, [], {}, object, 1j]
+WORDS: list = ["x", b"x", None, [], {}, object, 1j, np.array([1, 2]), True, np.True_, np.array(True)]
 """Not numbers, whatever the field."""
 
 HOST = {

@@ -83,7 +83,9 @@ class LiveRun:
     def scenario(self) -> Scenario:
         """Return the scenario in which the model does what this run did, on a host with this one's settings.
 
-        What the host does not show is at its default: its tick, its load, its costs. A host with neither kvm_intel nor
+        What the host does not show is at its default: its tick, its load, its costs. A kernel that is older or newer
+        than those the model knows is taken for the nearest of them, as the scenario's kernel says by its name
+        ("v7.1 (for 7.4.2)"). A host with neither kvm_intel nor
         kvm_amd is taken for one without preemption timer and APICv; one that runs in a virtual machine itself, or
         interprets its guests, has other costs than the model, and other exits.
         """
@@ -142,9 +144,10 @@ class LiveRun:
         sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.evidence)
         table = self.latency.to_html(float_format="{:.0f}".format, border=0)
         counted = self.comparison.to_html(border=0)
+        kernel = escape(self.scenario().kernel.name)
         return (
             f"<p>Measured on this host. Backend: <b>{escape(self.backend or 'cannot tell')}</b></p><ul>{sentences}</ul>"
-            f"<p>Deadline to handler, ns</p>{table}<p>Counts</p>{counted}"
+            f"<p>Deadline to handler, ns</p>{table}<p>Counts; simulated: Linux {kernel}</p>{counted}"
         )
 
 
@@ -198,7 +201,9 @@ def live_scenario(run: LiveRun) -> Scenario:
             waits_by=s["waits_by"],
         ),
     )
-    kernel = kernels.release(run.release, policy_of(run.release), name=run.release)
+    known = kernels.nearest_known(run.release)
+    name = run.release if known == run.release else f"{known} (for {run.release})"
+    kernel = kernels.release(known, policy_of(known), name=name)
     return Scenario(machine, (guest,), kernel=kernel, duration_s=0.1 + 3 * timers * period / 1e6)
 
 

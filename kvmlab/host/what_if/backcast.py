@@ -148,11 +148,11 @@ def say_first(e: Explanation, reading: Reading, chosen: Sequence[str]) -> Iterat
         return
     if reading.changed:
         otherwise = in_words(reading.host, reading.changed)
-        yield f"The host as assumed cannot have made this recording. To reproduce it, the model takes it that {otherwise}."
+        yield f"The host as assumed cannot have made this recording. The back-cast takes it that {otherwise}."
     others = [name for name in chosen if name in POLICIES and name not in reading.fitting]
     if others and seen:
         yield (
-            f"Recorded: {seen} Of the revisions, {joined(reading.fitting, last='or')} would do that, and {joined(others)} "
+            f"Recorded: {seen} Of the revisions {joined(reading.fitting, last='or')} would do that, {joined(others)} "
             f"would not: what stands under {joined(others)} is not the recorded host. If the host is not as assumed, "
             "say so: hv_timer, pi_inject_timer, apicv_active, mwait_in_guest, hlt_in_guest."
         )

@@ -7,6 +7,7 @@ not hold the answer in plain sight: a number is computed when it is asked for, a
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 from kvmlab.lab.exercises.seals import plain, seal_of
 from kvmlab.lab.exercises.values import close, is_number, shown
 from kvmlab.lab.words import names_of
+from kvmlab.scenario import checks
 
 
 class WrongForm(ValueError):
@@ -129,11 +131,14 @@ class Judged:
 
 
 def number(what: str, answer: Any) -> float:
-    """Return an answer that is a number. WrongForm if it is text, a truth value or something else."""
+    """Return an answer that is a number. WrongForm if it is text, a truth value or something else, or far too large."""
     if not is_number(answer):
         told = "text" if isinstance(answer, str) else type(answer).__name__
-        raise WrongForm(f"{what} is asked for, and {answer!r} is {told}")
-    return float(answer)
+        raise WrongForm(f"{what} is asked for, and {checks.shown(answer)} is {told}")
+    try:
+        return float(answer)
+    except OverflowError:
+        raise WrongForm(f"{what} up to {sys.float_info.max:.2g} is asked for") from None
 
 
 def direction(value: float, actual: float, within: float) -> str:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from kvmlab.lab.exercises.values import RIGHT_WITHIN, compared, shown
+from kvmlab.lab.exercises.values import RIGHT_WITHIN, comparable, compared, shown
 from kvmlab.lab.exercises.verdict import PREDICTION_ID, Verdict, require_id
+from kvmlab.scenario import checks
 
 
 @dataclass(frozen=True)
 class Prediction:
     """A reader's guess, to be revealed later; `kvmlab.panels.predict_panel` asks for it.
 
-    `guess`: a number or anything else that can be compared; ``...`` is none yet. `unit`: of a number. ValueError if the
-    id is not like L03-P1.
+    `guess`: a finite number, a text, a number for each of several names, or anything else that simply equals itself;
+    ``...`` is none yet. `unit`: of a number. `slack`: how far off a number may be and still be right, where that is
+    more than 10 %. ValueError if the id is not like L03-P1, or the guess is none of those.
 
     >>> from kvmlab import exercises
     >>> guess = exercises.Prediction("L03-P1", 50, unit="us")
@@ -27,9 +29,12 @@ class Prediction:
     prediction_id: str
     guess: Any
     unit: str = ""
+    slack: float = 0.0
 
     def __post_init__(self) -> None:
         require_id(self.prediction_id, PREDICTION_ID, "L03-P1")
+        if self.given:
+            checks.store(self, guess=comparable("guess", self.guess))
 
     @property
     def given(self) -> bool:
@@ -45,12 +50,13 @@ class Prediction:
         """Return what it is, and how far off the guess was; a number within 10 % is right. `record` remembers it.
 
         `actual`: in the unit of the guess; of several numbers a mapping with the names of the guess. `origin`:
-        published, recorded or simulated.
+        published, recorded or simulated. ValueError if `actual` cannot be compared.
         """
+        actual = comparable("actual", actual)
         came = f"{shown(actual, self.unit)} ({origin})"
         if not self.given:
             return Verdict(self.prediction_id, None, f"it is {came}; you made no prediction.")
-        right, distance = compared(self.guess, actual)
+        right, distance = compared(self.guess, actual, self.slack)
         yours = f"it is {came}; you predicted {shown(self.guess, self.unit)} (yours)"
         verdict = Verdict(self.prediction_id, right, f"{yours}: {distance}.")
         REVEALED.setdefault(self.prediction_id, verdict)
@@ -75,8 +81,9 @@ class Record:
     def __repr__(self) -> str:
         if not self.verdicts:
             return "No prediction has been made and revealed yet."
-        head = f"{self.right} of {len(self.verdicts)} predictions right (a number counts within {RIGHT_WITHIN:.0%}):"
-        return "\n  ".join([head.replace("%", " %"), *map(repr, self.verdicts)])
+        rule = f"a number counts within {RIGHT_WITHIN:.0%}, or a twentieth of its scale".replace("%", " %")
+        head = f"{self.right} of {len(self.verdicts)} predictions right ({rule}):"
+        return "\n  ".join([head, *map(repr, self.verdicts)])
 
 
 def record() -> Record:
@@ -88,7 +95,7 @@ def record() -> Record:
     >>> exercises.REVEALED.clear()
     >>> _ = exercises.Prediction("L03-P1", 50, unit="us").reveal(75)
     >>> exercises.record()
-    0 of 1 predictions right (a number counts within 10 %):
+    0 of 1 predictions right (a number counts within 10 %, or a twentieth of its scale):
       L03-P1: it is 75 us (simulated); you predicted 50 us (yours): 33 % too low.
     """
     return Record(tuple(REVEALED.values()))

@@ -7,9 +7,48 @@ import numbers
 from collections.abc import Mapping
 from typing import Any
 
+from kvmlab.scenario import checks
+
 RIGHT_WITHIN = 0.1
 """A predicted number this close is right: a share of what it is."""
 SPOT_ON_WITHIN = 0.02
+RIGHT_OF_SCALE = 0.05
+"""And so is one this close on the scale on which it was guessed: a share of a linear scale's length."""
+
+
+def comparable(field: str, value: Any) -> Any:
+    """Return a value that can be compared: numpy's scalars as Python's, a mapping as a dict of such values.
+
+    ValueError names the field if it is a number that is not finite, or too large for a float, if it is an array, a
+    table or something else that does not simply equal itself, or if a mapping is empty.
+
+    >>> comparable("guess", {"before": 90, "rev1": 30.5})
+    {'before': 90, 'rev1': 30.5}
+    >>> comparable("guess", float("nan"))
+    Traceback (most recent call last):
+    ...
+    ValueError: guess: nan is not allowed; it must be a finite number, a text, or a number for each of several names
+    """
+    must = "a finite number, a text, or a number for each of several names"
+    if isinstance(value, Mapping) and value:
+        return {name: comparable(f"{field}: {name}", each) for name, each in value.items()}
+    if getattr(value, "shape", None) == ():  # numpy's scalars
+        value = value.item()
+    if (
+        isinstance(value, Mapping)
+        or not equals_itself(value)
+        or (is_number(value) and math.isnan(checks.finite(value)))
+    ):
+        raise checks.refusal(field, value, must)
+    return value
+
+
+def equals_itself(value: Any) -> bool:
+    """Return True if ``value == value`` is plainly true: not so for NaN and NA, an array or a table."""
+    try:
+        return (value == value) is True
+    except Exception:  # the value is the reader's: whatever its comparison raises
+        return False
 
 
 def is_number(value: Any) -> bool:
@@ -22,36 +61,44 @@ def close(value: Any, target: Any, tolerance: float) -> bool:
     return abs(float(value) - float(target)) <= tolerance * (abs(float(target)) or 1.0) + 1e-12
 
 
-def compared(guess: Any, actual: Any) -> tuple[bool, str]:
+def compared(guess: Any, actual: Any, slack: float = 0.0) -> tuple[bool, str]:
     """Return whether a guess is right, and in words how far off it is; of several numbers each by its name.
+
+    `slack`: how far off a number may be in any case.
 
     >>> compared({"before": 90, "rev1": 30}, {"before": 91, "rev1": 10})
     (False, 'before right, within 2 %, rev1 a factor of 3 too high')
     """
     if isinstance(guess, Mapping) and isinstance(actual, Mapping) and {*guess} == {*actual}:
-        each = {name: compared(guess[name], value) for name, value in actual.items()}
+        each = {name: compared(guess[name], value, slack) for name, value in actual.items()}
         return all(right for right, _ in each.values()), ", ".join(f"{name} {said}" for name, (_, said) in each.items())
     if not (is_number(actual) and is_number(guess)):
         right = bool(guess == actual)
         return right, "right" if right else "not the same"
-    return close(guess, actual, RIGHT_WITHIN), how_far(guess, actual)
+    right = close(guess, actual, RIGHT_WITHIN) or abs(float(guess) - float(actual)) <= slack
+    return right, how_far(guess, actual, slack)
 
 
-def how_far(guess: Any, actual: Any) -> str:
-    """Return in words how far a guess is from a number.
+def how_far(guess: Any, actual: Any, slack: float = 0.0) -> str:
+    """Return in words how far a guess is from a number, of which it may be off by `slack`.
 
-    >>> how_far(10, 100), how_far(150, 100), how_far(101, 100)
-    ('a factor of 10 too low', '50 % too high', 'right, within 2 %')
+    >>> how_far(10, 100), how_far(150, 100), how_far(101, 100), how_far(2, 1, slack=5)
+    ('a factor of 10 too low', '50 % too high', 'right, within 2 %', 'right, 1 too high on this scale')
     """
     guess, actual = float(guess), float(actual)
+    if guess == actual:
+        return "right"
     for tolerance in (SPOT_ON_WITHIN, RIGHT_WITHIN):
         if close(guess, actual, tolerance):
             return f"right, within {100 * tolerance:.0f} %"
+    side = "high" if guess > actual else "low"
+    if abs(guess - actual) <= slack:
+        return f"right, {digits(abs(guess - actual), 3)} too {side} on this scale"
     if not (guess > 0 and actual > 0):
-        return f"{digits(abs(guess - actual), 3)} too {'high' if guess > actual else 'low'}"
+        return f"{digits(abs(guess - actual), 3)} too {side}"
     factor = max(guess / actual, actual / guess)
     amount = f"{100 * abs(guess - actual) / actual:.0f} %" if factor < 2 else f"a factor of {digits(factor, 3)}"
-    return f"{amount} too {'high' if guess > actual else 'low'}"
+    return f"{amount} too {side}"
 
 
 def shown(value: Any, unit: str) -> str:

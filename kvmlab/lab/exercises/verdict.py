@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
+
+from kvmlab.scenario import checks
 
 EXERCISE_ID = re.compile(r"L\d\d-E\d+")
 PREDICTION_ID = re.compile(r"L\d\d-P\d+")
@@ -22,7 +25,7 @@ class Verdict:
         return f"{self.exercise_id}: {self.text}"
 
 
-def require_id(text: str, pattern: re.Pattern[str], example: str) -> None:
+def require_id(text: Any, pattern: re.Pattern[str], example: str) -> None:
     """Raise ValueError if an id does not have the stable form."""
-    if not pattern.fullmatch(text):
-        raise ValueError(f"id: {text!r} is not allowed; it must be like {example}")
+    if not isinstance(text, str) or not pattern.fullmatch(text):
+        raise checks.refusal("id", text, f"like {example}")

@@ -46,7 +46,7 @@ CONTROLS: Mapping[str, Control] = {
         (Need((("reason", EXPIRIES),), "no effect: only at the end of an expiry KVM waits for the deadline"),),
     ),
     "asleep_us": slider(
-        "asleep in between", ASLEEP_US, 0, "{} us".format,
+        "asleep in between", ASLEEP_US, 0, "{} µs".format,
         (Need((("reason", ("HLT",)),), "no effect: only a guest that halts sleeps"),),
     ),
 }  # fmt: skip

@@ -129,7 +129,6 @@ def story_data() -> dict[str, Any]:
     }
 
 
-@functools.cache
 def data() -> str:
     """Return everything that the front end is handed over, as JSON."""
     module = execute.module() or build.translated()

@@ -17,7 +17,7 @@ from itertools import cycle
 from typing import Any, TypeAlias
 
 from kvmlab.lab.exercises.predictions import Prediction
-from kvmlab.lab.exercises.values import RIGHT_WITHIN, SPOT_ON_WITHIN, is_number
+from kvmlab.lab.exercises.values import RIGHT_OF_SCALE, RIGHT_WITHIN, SPOT_ON_WITHIN, is_number
 from kvmlab.lab.exercises.verdict import PREDICTION_ID, Verdict, require_id
 from kvmlab.lab.panels.controls import Settings
 from kvmlab.lab.panels.panel import Bridge, Panel
@@ -36,6 +36,10 @@ def nothing(settings: Settings) -> Scenario:
 
 
 NO_WORLD = World({}, nothing)
+
+
+ANSWERS: dict[str, dict[str, Any] | None] = {}
+"""What has been answered in this session, by what was asked: a cell that is run once more asks nobody a second time."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,7 +85,8 @@ class Predict(Panel):
     def prediction(self) -> Prediction:
         """The guess as it is compared with what is true: see `kvmlab.exercises.Prediction`."""
         guess = self.guess
-        return Prediction(self.prediction_id, ... if guess is None else guess, self.options["unit"])
+        given = ... if guess is None else guess
+        return Prediction(self.prediction_id, given, self.options["unit"], self.options["slack"])
 
     def reveal(self, actual: Guess, *, origin: str = "simulated") -> Reveal:
         """Return what it is, and how far off the guess was; show it over the guess.
@@ -105,13 +110,16 @@ class Predict(Panel):
     """What is handed over once there is a guess."""
 
     def bridge(self) -> Bridge:
-        """Return a bridge that hands the truth over when a guess arrives."""
+        """Return a bridge that hands the truth over when a guess arrives; a guess made before is kept."""
         bridge = super().bridge()
+        if bridge.answer is None:
+            bridge.answer = ANSWERS.get(json.dumps(self.options))
         bridge.observe(lambda change: self.answered(), "answer")
         return bridge
 
     def answered(self) -> None:
-        """Hand the truth over if it is known already."""
+        """Keep what the reader has answered; hand the truth over if it is known already."""
+        ANSWERS[json.dumps(self.options)] = self.answer
         if self.truth is not None and (self.guess is not None or self.skipped):
             self.prediction.reveal(self.truth["actual"], origin=self.truth["origin"])
             self.tell(dict(self.truth))
@@ -168,7 +176,9 @@ def predict_panel(
     else:
         asked |= scale_of(low, high, scale, step)
         asked |= {"bars": names("bars", bars)} if bars else {}
-    tolerances = {"right_within": RIGHT_WITHIN, "spot_on_within": SPOT_ON_WITHIN}
+    linear = not choices and asked["scale"] == "linear"
+    slack = RIGHT_OF_SCALE * (asked["high"] - asked["low"]) if linear else 0.0
+    tolerances = {"right_within": RIGHT_WITHIN, "spot_on_within": SPOT_ON_WITHIN, "slack": slack}
     return Predict(prediction_id, asked | tolerances)
 
 
@@ -189,8 +199,8 @@ def scale_of(low: float | None, high: float | None, scale: str, step: float | No
 
 def number(name: str, value: Any) -> float:
     """Return a number without a fraction as int, others as float. ValueError if it is none, or not finite."""
-    if not is_number(value) or not math.isfinite(value):
-        raise checks.refusal(name, value, "a number")
+    if not is_number(value) or math.isnan(checks.finite(value)):
+        raise checks.refusal(name, value, "a finite number")
     return int(value) if float(value).is_integer() else float(value)
 
 

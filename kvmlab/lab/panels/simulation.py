@@ -89,7 +89,7 @@ CONTROLS: Mapping[str, Control] = {
     ),
     "housekeeping": choice("housekeeping CPUs are", HOUSEKEEPING_LOADS, "ticking"),
     "housekeeping_timer_us": slider(
-        "period of their own timers", (20, 50, 100, 200, 500, 1000), 100, "{} us".format,
+        "period of their own timers", (20, 50, 100, 200, 500, 1000), 100, "{} µs".format,
         (Need((("housekeeping", ("timers",)),), 'no effect: they have some only where they run "timers"'),),
     ),
     "hz": slider("host's tick", (100, 250, 300, 1000), 250, "{} Hz".format),

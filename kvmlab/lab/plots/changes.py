@@ -53,9 +53,12 @@ class RevisionView(Picture):
 
 
 def line_style(line: str) -> str:
-    """Return the HTML attribute that gives added and removed lines a ground of their own, in addition to their sign."""
+    """Return the HTML attribute that gives added and removed lines a ground of their own, in addition to their sign.
+
+    The ground is that of a block: an inline one would end above the underscores, which a dark page would swallow.
+    """
     ground = GROUNDS.get(line[:1])
-    return f" style='background:{ground};color:{INK}'" if ground else ""
+    return f" style='display:inline-block;background:{ground};color:{INK}'" if ground else ""
 
 
 def predicates() -> dict[str, tuple[str, ...]]:

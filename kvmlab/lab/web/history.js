@@ -39,7 +39,7 @@ export function history(panel) {
   const back = h("button", { type: "button", click: () => choose(at - 1) }, "‹ earlier");
   const forth = h("button", { type: "button", click: () => choose(at + 1) }, "later ›");
   const compared = makeControl(
-    { label: "marked is what changed since", kind: "buttons", values: ["version", "kernel"], texts: ["the version before", "the kernel of its day"], default: against, needs: [] },
+    { label: "changes since", kind: "buttons", values: ["version", "kernel"], texts: ["the version before", "the last merged version"], default: against, needs: [] },
     (value) => {
       against = String(value);
       panel.draw();
@@ -210,7 +210,7 @@ function drawTimeLine(beads, at, width) {
  */
 function legend(beads) {
   const revisions = beads.filter(({ revision }) => revision).map(({ label }) => label);
-  return ["filled: merged", beads.some(({ merged }) => !merged) ? "dashed: never merged" : "", revisions.length ? `numbers: ${revisions.join(", ")}` : ""].filter(Boolean).join(" · ");
+  return ["filled: merged", beads.some(({ merged }) => !merged) ? "dashed: never merged" : "", revisions.length ? revisions.map((name) => `${name.replace(/\D/g, "")}: ${name}`).join(", ") : ""].filter(Boolean).join(" · ");
 }
 
 /**

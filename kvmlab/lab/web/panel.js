@@ -87,10 +87,11 @@ export class Panel {
     const side = this.names.length ? h("div", { class: "controls" }, ...first.map((name) => this.controls[name].element), this.view.groups ? null : rest) : null;
     if (this.view.groups) rest?.classList.add("groups");
     const element = h(
-      "div", { role: "group", class: `panel ${this.spec.panel}`, "aria-label": this.view.label ?? `panel: ${this.spec.panel}` },
+      "div", { role: "group", tabindex: -1, class: `panel ${this.spec.panel}`, "aria-label": this.view.label ?? `panel: ${this.spec.panel}` },
       h("div", { class: "view" }, ...this.view.body), side, this.say, this.alert, this.view.groups ? rest : null,
     );
     element.addEventListener("keydown", (event) => {
+      if (runsCell(event)) return handOver(this.host, event);
       if (this.view.key?.(event)) event.preventDefault();
     });
     element.addEventListener("focusout", () => this.flush());
@@ -279,6 +280,27 @@ export class Panel {
   kernelName(kernel) {
     return kernel in this.tools.data.kernels ? kernel : `${kernel} (yours)`;
   }
+}
+
+/**
+ * Whether a key runs a cell in a notebook: no control has a use for it.
+ * @param {KeyboardEvent} event
+ */
+const runsCell = (event) => event.key === "Enter" && (event.shiftKey || event.ctrlKey || event.altKey || event.metaKey);
+
+/**
+ * Hand a key over to the notebook that the panel stands in, which keeps its hands off the keys of panels.
+ * @param {HTMLElement} host
+ * @param {KeyboardEvent} event
+ */
+function handOver(host, event) {
+  const notebook = /** @type {HTMLElement | null} */ (host.closest(".jp-Notebook"));
+  if (!notebook) return;
+  event.preventDefault();
+  event.stopPropagation();
+  notebook.focus();
+  const { key, code, keyCode, shiftKey, ctrlKey, altKey, metaKey } = event;
+  notebook.dispatchEvent(new KeyboardEvent("keydown", { key, code, keyCode, shiftKey, ctrlKey, altKey, metaKey, bubbles: true }));
 }
 
 /** So many values stand side by side as buttons. */

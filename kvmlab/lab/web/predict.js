@@ -41,6 +41,7 @@ export function predict(panel) {
    */
   function settle(how, answer) {
     phase = how;
+    panel.element.focus({ preventScroll: true }); // the button is done; keys shall find the panel still
     panel.answer(answer);
     const found = panel.model ? null : truthOnPage(asked.id);
     if (found) tell(found);
@@ -102,7 +103,7 @@ function shown(asked, guess) {
  * @param {Guess | null} guess
  */
 function advice(asked, phase, guess) {
-  if (phase !== "open") return "Noted. The cell that reveals it shows here what is true.";
+  if (phase !== "open") return "Noted. Go on: the cell that reveals it shows here what is true.";
   if (guess !== null) return "You can still change it. What is true appears once you have said that this is your guess.";
   if (asked.choices) return "Choose one.";
   return asked.bars ? "Drag every bar, press arrow keys on it, or type a number." : "Drag, press arrow keys, or type a number.";

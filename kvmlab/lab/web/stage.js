@@ -150,8 +150,11 @@ function draw(scene, story, width, toScale, data) {
   const axis = makeAxis(scene.times, left, width - 8, toScale);
   const points = [scene.start, ...scene.steps.map((step) => step.shown), scene.end].map(axis.at);
   const machine = group(laneHeads(story, left, width, data));
+  const breaks = axis.gaps.map((gap) => (axis.at(gap.from) + axis.at(gap.to)) / 2);
+  const deadline = story.deadline === 0 ? [] : [axis.at(story.deadline)];
+  const crossed = { guest: [...breaks, ...deadline], own: deadline, housekeeping: deadline };
   const past = v("g", { "clip-path": `url(#${CLIP})` },
-    ...scene.spans.map((span) => spanMark(span, axis)), ...axis.gaps.flatMap((gap) => gapMark(gap, axis, left < HEADS ? NAMES : 0)));
+    ...scene.spans.map((span) => spanMark(span, axis, crossed[span.lane])), ...axis.gaps.flatMap((gap) => gapMark(gap, axis, left < HEADS ? NAMES : 0)));
   const ahead = group([...deadlineMark(story, axis), ...nextEventMark(story, scene, axis)]);
   const flights = scene.flights.map((flight) => flightMark(flight, axis));
   /** @param {number} position */
@@ -216,19 +219,21 @@ function laneHeads(story, left, width, data) {
 /**
  * @param {import("./scene.js").Span} span
  * @param {import("./axis.js").Axis} axis
+ * @param {number[]} crossed where something is drawn across the lanes: its name keeps away from there
  */
-function spanMark(span, axis) {
+function spanMark(span, axis, crossed) {
   const x = axis.at(span.from);
   const width = Math.max(axis.at(span.to) - x, 1.5);
   const inset = span.kind === "hrtimer" ? LANE - 14 : 6;
   const height = span.kind === "hrtimer" ? 12 : LANE - 12;
-  const fits = span.text.length * LETTER + 8 < width && span.kind !== "hrtimer";
-  const calm = span.kind === "guest";
-  const broken = calm && axis.gaps.some((gap) => Math.abs((axis.at(gap.from) + axis.at(gap.to)) / 2 - x - 40) < 54);
+  const room = span.text.length * LETTER + 8;
+  const [early, middle, late] = [x + room / 2, x + width / 2, x + width - room / 2];
+  const places = span.kind === "guest" ? [early, middle, late] : [middle, early, late];
+  const place = places.find((at) => crossed.every((cross) => Math.abs(cross - at) > room / 2 + 2)) ?? (span.lane === "guest" ? null : middle);
   return v(
     "g", { class: `span ${span.kind}` },
     v("rect", { x, y: topOf(span.lane) + inset, width, height, rx: 2 }),
-    fits && !broken ? v("text", { x: calm ? x + 6 : x + width / 2, y: middleOf(span.lane) + 4, "text-anchor": calm ? "start" : "middle" }, span.text) : null,
+    room < width && span.kind !== "hrtimer" && place !== null ? v("text", { x: place, y: middleOf(span.lane) + 4, "text-anchor": "middle" }, span.text) : null,
     v("title", {}, `${span.title} ${((span.to - span.from) / 1000).toFixed(2)} µs`),
   );
 }

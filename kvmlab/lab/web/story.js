@@ -110,7 +110,8 @@ function outcome(engine, story, backend, steps, own) {
   const delivery = place === undefined ? null : (story.deliveries[place] ?? (woken ? "wake_up" : "vm_entry"));
   const latency = engine.column("vcpus", "lat_n")(0) > 0 ? engine.column("vcpus", "lat_max")(0) : null;
   const cost = expiryExit ? `a${"AEIOU".includes(expiryExit[0]) ? "n" : ""} ${expiryExit} exit` : "no exit";
-  const clauses = [story.armed[String(backend)], firesOn && story.fires[firesOn], delivery && story.came[delivery]];
+  const gaveWay = backend === "hv" && (firesOn === "housekeeping" || delivery === "wake_up");
+  const clauses = [story.armed[gaveWay ? "hv, then hrtimer" : String(backend)], firesOn && story.fires[firesOn], delivery && story.came[delivery]];
   const summary = delivery === null ? story.nothing : `${clauses.filter(Boolean).join(", ")}; the expiry costs ${cost}.`;
   return { backend, firesOn, delivery, expiryExit, latency, summary };
 }

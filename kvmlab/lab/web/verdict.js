@@ -2,7 +2,8 @@
 
 /**
  * @typedef {number | string | Record<string, number>} Guess
- * @typedef {{right_within: number, spot_on_within: number}} Tolerances shares of what is true
+ * @typedef {{right_within: number, spot_on_within: number, slack?: number}} Tolerances shares of what is true; `slack`: how
+ *   far off a number may be in any case
  */
 
 /**
@@ -32,7 +33,8 @@ export function compared(guess, actual, tolerances) {
   if (typeof guess !== "number" || typeof actual !== "number") {
     return { right: guess === actual, text: guess === actual ? "right" : "not the same" };
   }
-  return { right: close(guess, actual, tolerances.right_within), text: howFar(guess, actual, tolerances) };
+  const right = close(guess, actual, tolerances.right_within) || Math.abs(guess - actual) <= (tolerances.slack ?? 0);
+  return { right, text: howFar(guess, actual, tolerances) };
 }
 
 /**
@@ -48,9 +50,11 @@ const close = (value, target, tolerance) => Math.abs(value - target) <= toleranc
  * @param {Tolerances} tolerances
  */
 function howFar(guess, actual, tolerances) {
+  if (guess === actual) return "right";
   for (const tolerance of [tolerances.spot_on_within, tolerances.right_within])
     if (close(guess, actual, tolerance)) return `right, within ${(100 * tolerance).toFixed(0)} %`;
   const side = guess > actual ? "high" : "low";
+  if (Math.abs(guess - actual) <= (tolerances.slack ?? 0)) return `right, ${digits(Math.abs(guess - actual), 3)} too ${side} on this scale`;
   if (!(guess > 0 && actual > 0)) return `${digits(Math.abs(guess - actual), 3)} too ${side}`;
   const factor = Math.max(guess / actual, actual / guess);
   const share = (100 * Math.abs(guess - actual)) / actual;

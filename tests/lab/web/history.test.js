@@ -21,7 +21,7 @@ test("an order that differs is no change", () => {
   assert.deepEqual(marks(["b", "a"], ["a", "b"]), [" b", " a"]);
 });
 
-test("a version is compared with the one before that has a line, or with the kernel of its day", () => {
+test("a version is compared with the one before that has a line, or with the last merged version", () => {
   /** @param {string} id @param {boolean} merged @param {string[]} terms */
   const bead = (id, merged, terms) => /** @type {any} */ ({ id, merged, terms });
   const beads = [bead("old", true, []), bead("draft", false, ["a"]), bead("other", true, []), bead("one", true, ["a"]), bead("two", false, ["b"]), bead("three", true, ["c"])];
