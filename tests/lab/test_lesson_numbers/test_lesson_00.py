@@ -27,7 +27,7 @@ def test_p1_why() -> None:
 
 @pytest.mark.parametrize(("kernel", "exits"), [("v5.2", 1998), ("v5.3", 999)])
 def test_cast_and_sources(kernel: str, exits: int) -> None:
-    assert round(kl.by_guest(kl.simulate(kl.three_guests(kernel))).loc["database", "exits"]) == exits
+    assert round(kl.by_guest(kl.simulate(kl.three_guests(kernel))).loc["poller", "exits"]) == exits
 
 
 @pytest.mark.parametrize(

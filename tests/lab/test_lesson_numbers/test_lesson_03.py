@@ -19,6 +19,16 @@ def test_stage_caption():
     assert new.delivery == "posted"
 
 
+def test_title():
+    """v5.3 opens with the hole, and one switch closes it."""
+    panel = panels.stage_panel(kernels=["v5.3", "v5.2"], pi_inject_timer=False)
+    assert panel.story.expiry_exit == "PREEMPTION_TIMER"
+    panel.settings = {"pi_inject_timer": True}
+    assert panel.story.expiry_exit is None
+    panel.settings = {"kernel": "v5.2"}
+    assert panel.story.expiry_exit == "PREEMPTION_TIMER"
+
+
 def test_history_caption():
     """Neither patch alone; without a preemption timer the first alone kicks."""
     first, second = kl.KERNELS["v5.3"].with_policy("one", before), kl.KERNELS["v5.2"].with_policy("two", rev1)

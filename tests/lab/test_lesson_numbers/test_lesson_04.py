@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -10,6 +11,10 @@ import pytest
 import kvmlab as kl
 from kvmlab import exercises, panels
 from kvmlab.lab.exercises.course.lesson_04 import time_lost_before
+from kvmlab.lab.panels.one_timer import TIMER
+from kvmlab.lab.panels.rounds import CHOICES
+from kvmlab.lab.panels.simulation import MACHINERY
+from kvmlab.results.follow import follow
 
 RUN = "vmx-6.1.176-nohzfull-rev1_"
 
@@ -37,6 +42,26 @@ def test_game_caption():
     """In round 3 rev 1 makes the ordinary guest pay, and nobody gains: the housekeeping CPU cannot take the timer."""
     third = panels.game_panel(rounds=5, seed=15).cases[2]
     assert (third["guest"], third["settings"]["pcpu"]) == ("the ordinary guest", "housekeeping")
+
+
+def lost_ns(case: dict[str, Any], choice: str) -> int:
+    """Return what a round of the game costs its guest."""
+    settings = {**case["settings"], **CHOICES[choice]["settings"]}
+    scenario = TIMER.scenario({**settings, "kernel": MACHINERY})
+    named = CHOICES[choice]["policy"]
+    kernel = scenario.kernel.with_policy(named, kl.policy.POLICIES[named])
+    arguments = [settings[name] for name in ("vcpu_at_expiry", "deadline_ns", "housekeeping_next_event_ns")]
+    return int(follow(scenario.replace(kernel=kernel), *arguments)[0].vcpus[0].lost_ns)
+
+
+def test_game_caption_lost():
+    """Round 2: all the same, and a timer of the host in it. Round 3: what P1's text compares with."""
+    _, second, third, *_ = panels.game_panel(rounds=5, seed=15).cases
+    assert second["guest"] == "the cpu-pm guest"
+    assert {lost_ns(second, choice) for choice in CHOICES} == {4790}
+    later = {**second, "settings": {**second["settings"], "housekeeping_next_event_ns": 5_000_000}}
+    assert 4790 - lost_ns(later, "own hrtimer") == 2530
+    assert [lost_ns(third, choice) for choice in CHOICES] == [2061, 2260, 2260]
 
 
 def test_game_caption_switches_on_for_all():
@@ -73,6 +98,19 @@ def test_p1_why_times():
     assert round(fast.loc["PREEMPTION_TIMER", "Avg time"], 2) == 0.42
     spent = [each.loc["EXTERNAL_INTERRUPT", ["Samples", "Avg time"]].prod() for each in (fast, slow)]
     assert round((spent[1] - spent[0]) / fast.loc["PREEMPTION_TIMER", "Samples"], 2) == 0.70
+
+
+def test_p1_why_a_third_of_the_ticks_a_quarter_of_all():
+    """The host's ticks take 630 us a second under both; the guest's 1.7 us each, then 2.2."""
+    guest = kl.Guest(pcpus=(1,), workload=kl.Workload(tick_hz=1000))
+    old, _ = runs(kl.Scenario(kl.Host(pcpus=4, isolated=(2, 3)), guest, kernel="v5.13", duration_s=4))
+    ways_us = 0.32
+    samples, avg_us = old.loc["EXTERNAL_INTERRUPT", ["Samples", "Avg time"]]
+    host_us = samples / 4 * (avg_us + ways_us)
+    assert host_us == pytest.approx(630, abs=5)
+    fast, slow = ((lost - host_us) / 999 for lost in before_and_rev1("v5.13")["lost us"])
+    assert (round(fast, 1), round(slow, 1)) == (1.7, 2.2)
+    assert slow / fast == pytest.approx(4 / 3, abs=0.02)
 
 
 def runs(world: kl.Scenario) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -70,6 +70,12 @@ def test_l05_e2():
     assert lesson_05.fired_on_own_pcpu() == pytest.approx(250, abs=2)
 
 
+def test_l05_stale_the_opposite_move():
+    """The preemption timer goes along to the isolated pCPU."""
+    moved = panels.move_panel(["rev2"], from_cpu="housekeeping", to_cpu="isolated")
+    assert moved.outcome["exit"] == "PREEMPTION_TIMER"
+
+
 def test_l05_forced_read():
     by_hand = lost(["rev1", "rev2"], nohz_full=False, pi_inject_timer=True)
     less = by_hand["rev1"] - by_hand["rev2"]

@@ -105,6 +105,7 @@ def test_l06_hurt_the_guest_of_the_panel():
     panel = panels.counts_panel(policies=["before", "rev3"])
     panel.settings = MOVED
     us = {name: kl.by_guest(run)["lost us"].iloc[0] for name, run in panel.runs.items()}
+    assert {name: round(lost_us) for name, lost_us in us.items()} == {"before": 2334, "rev3": 2917}
     assert us["rev3"] - us["before"] == pytest.approx(580, abs=10)
 
 

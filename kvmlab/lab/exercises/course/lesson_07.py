@@ -35,7 +35,7 @@ def p99_ns(panel: Porter, **changes: Any) -> float:
 def fullest(panel: Any) -> bool | str:
     """Judge a porter: the promise is kept, for as many vCPUs as the panel allows, with as few CPUs as that takes."""
     if not isinstance(panel, Porter):
-        raise WrongForm("panel 07-1 is asked for: panel")
+        raise WrongForm("panel 07-3 is asked for: hotel")
     settings = panel.settings
     changed = [PORTER.controls[name].label for name, value in CUSTOMERS.items() if settings[name] != value]
     if changed:
@@ -72,7 +72,7 @@ def matched(answer: Any) -> bool | str:
 EXERCISES = {
     "L07-E1": Exercise(
         Judged("no more can live there, and no CPU is wasted", fullest),
-        checked="the settings of panel 07-1 and those beside them, by simulation",
+        checked="the settings of panel 07-3 and those beside them, by simulation",
         not_checked="whether you know why",
     ),
     "L07-E2": Exercise(
