@@ -59,7 +59,7 @@ export class Engine {
         words[2 * i + 1] = number < 0 ? -1 : 0;
       });
     }
-    this.first = this.end;
+    this.first = this.used = this.end;
     this.exports = /** @type {Record<string, (...args: (number | bigint)[]) => bigint>} */ (
       /** @type {unknown} */ (new WebAssembly.Instance(module, { env: { __linear_memory: this.memory } }).exports)
     );
@@ -79,6 +79,7 @@ export class Engine {
 
   /** Let the memory reach to the end of the tables. */
   reserve() {
+    this.used = this.end;
     const missing = this.end - this.memory.buffer.byteLength;
     if (missing > 0) this.memory.grow(Math.ceil(missing / PAGE));
   }
@@ -101,7 +102,7 @@ export class Engine {
    * @param {Record<string, string>} constant which of the packed tables stands for which constant one
    */
   prepare(given, constant) {
-    new Uint8Array(this.memory.buffer, this.first).fill(0);
+    new Uint8Array(this.memory.buffer, this.first, this.used - this.first).fill(0); // the rest is 0 still
     this.end = this.first;
     for (const name of this.layout.given) {
       if (name in constant) {
