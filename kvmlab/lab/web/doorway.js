@@ -132,7 +132,8 @@ function scene(x, left, right, offer, phase) {
   const y = home + (goal - home) * (offer.moved ? up : up - back);
   const said = phase < 0.7 ? "" : offer.moved ? "taken" : "refused";
   const deadline = x(offer.deadline);
-  const roomy = deadline + 78 < right;
+  const beside = opening > deadline && opening < deadline + 80 ? opening + 18 : deadline + 14; // clear of the leaf
+  const roomy = beside + 64 < right;
   return [
     v("line", { class: "wall", x1: left, x2: opening, y1: wallY, y2: wallY }),
     opening < right - 1 ? v("line", { class: "leaf", x1: opening, y1: wallY, x2: Math.min(opening + 14, right), y2: wallY - 14 }) : null,
@@ -140,7 +141,7 @@ function scene(x, left, right, offer, phase) {
     v("text", { class: "next", y: 14, x: Math.min(Math.max(at - room / 2, left), right - room) }, whose),
     v("g", { class: `offer ${said}`, transform: `translate(${deadline} ${y})` }, v("line", { y1: -14, y2: 14 }), v("path", { d: "M 0 -14 h 16 l -4 6 l 4 6 h -16 z" })),
     said === "refused" ? v("path", { class: "cross", d: "M -6 -6 l 12 12 m 0 -12 l -12 12", transform: `translate(${deadline} ${wallY})` }) : null,
-    v("text", { class: `verdict ${said}`, x: deadline + (roomy ? 14 : -14), y: wallY + 4, "text-anchor": roomy ? "start" : "end" }, said),
+    v("text", { class: `verdict ${said}`, x: roomy ? beside : deadline - 14, y: wallY + 4, "text-anchor": roomy ? "start" : "end" }, said),
   ];
 }
 
