@@ -120,7 +120,7 @@ class Judged:
     """Something that is tried out: a panel that was moved, a function, a scenario."""
 
     asks: str
-    """What is asked for, in words: "the panel above, moved"."""
+    """What is asked for, in words: "the panel above with its controls moved"."""
     judge_it: Callable[[Any], bool | str]
     """Return True, or a sentence that says what is missing."""
 

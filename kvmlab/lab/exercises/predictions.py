@@ -15,8 +15,9 @@ class Prediction:
     """A reader's guess, to be revealed later; `kvmlab.panels.predict_panel` asks for it.
 
     `guess`: a finite number, a text, a number for each of several names, or anything else that simply equals itself;
-    ``...`` is none yet. `unit`: of a number. `slack`: how far off a number may be and still be right, where that is
-    more than 10 %. ValueError if the id is not like L03-P1, or the guess is none of those.
+    ``...`` is none yet. `unit`: of a number. `slack`, `factor`: how far off a number may be and still be right, as a
+    difference and as a ratio, where that is more than 10 %. ValueError if the id is not like L03-P1, or the guess is
+    none of those.
 
     >>> from kvmlab import exercises
     >>> guess = exercises.Prediction("L03-P1", 50, unit="us")
@@ -30,6 +31,7 @@ class Prediction:
     guess: Any
     unit: str = ""
     slack: float = 0.0
+    factor: float = 1.0
 
     def __post_init__(self) -> None:
         require_id(self.prediction_id, PREDICTION_ID, "L03-P1")
@@ -56,7 +58,7 @@ class Prediction:
         came = f"{shown(actual, self.unit)} ({origin})"
         if not self.given:
             return Verdict(self.prediction_id, None, f"it is {came}; you made no prediction.")
-        right, distance = compared(self.guess, actual, self.slack)
+        right, distance = compared(self.guess, actual, self.slack, self.factor)
         yours = f"it is {came}; you predicted {shown(self.guess, self.unit)} (yours)"
         verdict = Verdict(self.prediction_id, right, f"{yours}: {distance}.")
         REVEALED.setdefault(self.prediction_id, verdict)

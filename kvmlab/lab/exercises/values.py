@@ -13,7 +13,7 @@ RIGHT_WITHIN = 0.1
 """A predicted number this close is right: a share of what it is."""
 SPOT_ON_WITHIN = 0.02
 RIGHT_OF_SCALE = 0.05
-"""And so is one this close on the scale on which it was guessed: a share of a linear scale's length."""
+"""And so is one this close on the scale on which it was guessed: a share of its length."""
 
 
 def comparable(field: str, value: Any) -> Any:
@@ -61,26 +61,34 @@ def close(value: Any, target: Any, tolerance: float) -> bool:
     return abs(float(value) - float(target)) <= tolerance * (abs(float(target)) or 1.0) + 1e-12
 
 
-def compared(guess: Any, actual: Any, slack: float = 0.0) -> tuple[bool, str]:
+def compared(guess: Any, actual: Any, slack: float = 0.0, factor: float = 1.0) -> tuple[bool, str]:
     """Return whether a guess is right, and in words how far off it is; of several numbers each by its name.
 
-    `slack`: how far off a number may be in any case.
+    `slack`, `factor`: how far off a number may be in any case, as a difference and as a ratio; with `slack` the words
+    are of differences.
 
     >>> compared({"before": 90, "rev1": 30}, {"before": 91, "rev1": 10})
     (False, 'before right, within 2 %, rev1 a factor of 3 too high')
     """
     if isinstance(guess, Mapping) and isinstance(actual, Mapping) and {*guess} == {*actual}:
-        each = {name: compared(guess[name], value, slack) for name, value in actual.items()}
+        each = {name: compared(guess[name], value, slack, factor) for name, value in actual.items()}
         return all(right for right, _ in each.values()), ", ".join(f"{name} {said}" for name, (_, said) in each.items())
     if not (is_number(actual) and is_number(guess)):
         right = bool(guess == actual)
         return right, "right" if right else "not the same"
-    right = close(guess, actual, RIGHT_WITHIN) or abs(float(guess) - float(actual)) <= slack
-    return right, how_far(guess, actual, slack)
+    right = close(guess, actual, RIGHT_WITHIN) or near(guess, actual, slack, factor)
+    return right, how_far(guess, actual, slack, factor)
 
 
-def how_far(guess: Any, actual: Any, slack: float = 0.0) -> str:
-    """Return in words how far a guess is from a number, of which it may be off by `slack`.
+def near(guess: Any, actual: Any, slack: float, factor: float) -> bool:
+    """Return True if two numbers differ by no more than `slack`, or are both above 0 and no further than `factor`."""
+    guess, actual = float(guess), float(actual)
+    close_by = abs(guess - actual) <= slack
+    return bool(close_by or (guess > 0 and actual > 0 and max(guess / actual, actual / guess) <= factor))
+
+
+def how_far(guess: Any, actual: Any, slack: float = 0.0, factor: float = 1.0) -> str:
+    """Return in words how far a guess is from a number; how far it may be off: see `compared`.
 
     >>> how_far(10, 100), how_far(150, 100), how_far(101, 100), how_far(2, 1, slack=5)
     ('a factor of 10 too low', '50 % too high', 'right, within 2 %', 'right, 1 too high on this scale')
@@ -94,11 +102,11 @@ def how_far(guess: Any, actual: Any, slack: float = 0.0) -> str:
     side = "high" if guess > actual else "low"
     if abs(guess - actual) <= slack:
         return f"right, {digits(abs(guess - actual), 3)} too {side} on this scale"
-    if not (guess > 0 and actual > 0):
+    if slack > 0 or not (guess > 0 and actual > 0):
         return f"{digits(abs(guess - actual), 3)} too {side}"
-    factor = max(guess / actual, actual / guess)
-    amount = f"{100 * abs(guess - actual) / actual:.0f} %" if factor < 2 else f"a factor of {digits(factor, 3)}"
-    return f"{amount} too {side}"
+    ratio = max(guess / actual, actual / guess)
+    amount = f"{100 * abs(guess - actual) / actual:.0f} %" if ratio < 2 else f"a factor of {digits(ratio, 3)}"
+    return f"right, {amount} too {side} on this scale" if ratio <= factor else f"{amount} too {side}"
 
 
 def shown(value: Any, unit: str) -> str:

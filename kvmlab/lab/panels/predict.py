@@ -86,7 +86,8 @@ class Predict(Panel):
         """The guess as it is compared with what is true: see `kvmlab.exercises.Prediction`."""
         guess = self.guess
         given = ... if guess is None else guess
-        return Prediction(self.prediction_id, given, self.options["unit"], self.options["slack"])
+        asked = self.options
+        return Prediction(self.prediction_id, given, asked["unit"], asked["slack"], asked["factor"])
 
     def reveal(self, actual: Guess, *, origin: str = "simulated") -> Reveal:
         """Return what it is, and how far off the guess was; show it over the guess.
@@ -176,9 +177,10 @@ def predict_panel(
     else:
         asked |= scale_of(low, high, scale, step)
         asked |= {"bars": names("bars", bars)} if bars else {}
-    linear = not choices and asked["scale"] == "linear"
-    slack = RIGHT_OF_SCALE * (asked["high"] - asked["low"]) if linear else 0.0
-    tolerances = {"right_within": RIGHT_WITHIN, "spot_on_within": SPOT_ON_WITHIN, "slack": slack}
+    scale_is = asked.get("scale")
+    slack = RIGHT_OF_SCALE * (asked["high"] - asked["low"]) if scale_is == "linear" else 0.0
+    factor = (asked["high"] / asked["low"]) ** RIGHT_OF_SCALE if scale_is == "log" else 1.0
+    tolerances = {"right_within": RIGHT_WITHIN, "spot_on_within": SPOT_ON_WITHIN, "slack": slack, "factor": factor}
     return Predict(prediction_id, asked | tolerances)
 
 

@@ -123,7 +123,7 @@ export function game(panel) {
 function factsOf(settings, panel) {
   const known = { ...settings, housekeeping_cpu: settings.pcpu === "housekeeping" };
   const each = /** @type {[string, unknown][]} */ (panel.tools.data.facts.map((name) => [name, /** @type {any} */ (known)[name]]));
-  return [...each, ["preemption timer", settings.hv_timer]].map(([name, holds]) =>
+  return [...each, ["the CPU has a preemption timer", settings.hv_timer]].map(([name, holds]) =>
     h("li", { class: holds ? "true" : "false" }, h("span", { "aria-hidden": "true" }, holds ? "✓ " : "✗ "), h("code", {}, String(name)), h("span", { class: "hidden" }, holds ? ": yes" : ": no")));
 }
 

@@ -8,7 +8,7 @@ import { compared, digits } from "./verdict.js";
 /**
  * @typedef {import("./verdict.js").Guess} Guess
  * @typedef {{id: string, question: string, unit: string, low: number, high: number, scale: string, step?: number,
- *   bars?: string[], choices?: string[], right_within: number, spot_on_within: number, slack: number}} Asked
+ *   bars?: string[], choices?: string[], right_within: number, spot_on_within: number, slack: number, factor: number}} Asked
  * @typedef {{element: HTMLElement, guess: () => Guess | null, show: (guess: Guess) => void,
  *   tell: (actual: Guess) => void}} Field `guess` is null until it is whole; `tell` ends the guessing
  * @typedef {{changed: () => void, done: () => void, refused: (why: string) => void}} Ears

@@ -155,7 +155,7 @@ function draw(scene, story, width, toScale, data) {
   const crossed = { guest: [...breaks, ...deadline], own: deadline, housekeeping: deadline };
   const past = v("g", { "clip-path": `url(#${CLIP})` },
     ...scene.spans.map((span) => spanMark(span, axis, crossed[span.lane])), ...axis.gaps.flatMap((gap) => gapMark(gap, axis, left < HEADS ? NAMES : 0)));
-  const ahead = group([...deadlineMark(story, axis), ...nextEventMark(story, scene, axis)]);
+  const ahead = group([...deadlineMark(story, axis), ...nextEventMark(story, scene, axis, data.story.housekeeping_cpu)]);
   const flights = scene.flights.map((flight) => flightMark(flight, axis));
   /** @param {number} position */
   const x = (position) => {
@@ -271,8 +271,10 @@ function deadlineMark(story, axis) {
  * @param {import("./story.js").Story} story
  * @param {Scene} scene
  * @param {import("./axis.js").Axis} axis
+ * @param {number} cpu the housekeeping CPU
  */
-function nextEventMark(story, scene, axis) {
+function nextEventMark(story, scene, axis, cpu) {
+  if (story.cpu === cpu) return []; // it is the vCPU's own: its interrupt is seen in that lane
   const y = BOTTOM - 4;
   const later = story.next > scene.end;
   const x = later ? axis.at(scene.end) - 6 : axis.at(story.next);

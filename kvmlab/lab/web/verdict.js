@@ -2,8 +2,8 @@
 
 /**
  * @typedef {number | string | Record<string, number>} Guess
- * @typedef {{right_within: number, spot_on_within: number, slack?: number}} Tolerances shares of what is true; `slack`: how
- *   far off a number may be in any case
+ * @typedef {{right_within: number, spot_on_within: number, slack?: number, factor?: number}} Tolerances shares of what is
+ *   true; `slack`, `factor`: how far off a number may be in any case, as a difference and as a ratio
  */
 
 /**
@@ -33,7 +33,7 @@ export function compared(guess, actual, tolerances) {
   if (typeof guess !== "number" || typeof actual !== "number") {
     return { right: guess === actual, text: guess === actual ? "right" : "not the same" };
   }
-  const right = close(guess, actual, tolerances.right_within) || Math.abs(guess - actual) <= (tolerances.slack ?? 0);
+  const right = close(guess, actual, tolerances.right_within) || near(guess, actual, tolerances);
   return { right, text: howFar(guess, actual, tolerances) };
 }
 
@@ -49,14 +49,23 @@ const close = (value, target, tolerance) => Math.abs(value - target) <= toleranc
  * @param {number} actual
  * @param {Tolerances} tolerances
  */
+const near = (guess, actual, { slack = 0, factor = 1 }) =>
+  Math.abs(guess - actual) <= slack || (guess > 0 && actual > 0 && Math.max(guess / actual, actual / guess) <= factor);
+
+/**
+ * @param {number} guess
+ * @param {number} actual
+ * @param {Tolerances} tolerances
+ */
 function howFar(guess, actual, tolerances) {
   if (guess === actual) return "right";
   for (const tolerance of [tolerances.spot_on_within, tolerances.right_within])
     if (close(guess, actual, tolerance)) return `right, within ${(100 * tolerance).toFixed(0)} %`;
   const side = guess > actual ? "high" : "low";
   if (Math.abs(guess - actual) <= (tolerances.slack ?? 0)) return `right, ${digits(Math.abs(guess - actual), 3)} too ${side} on this scale`;
-  if (!(guess > 0 && actual > 0)) return `${digits(Math.abs(guess - actual), 3)} too ${side}`;
-  const factor = Math.max(guess / actual, actual / guess);
+  if (tolerances.slack || !(guess > 0 && actual > 0)) return `${digits(Math.abs(guess - actual), 3)} too ${side}`;
+  const ratio = Math.max(guess / actual, actual / guess);
   const share = (100 * Math.abs(guess - actual)) / actual;
-  return `${factor < 2 ? `${share.toFixed(0)} %` : `a factor of ${digits(factor, 3)}`} too ${side}`;
+  const amount = ratio < 2 ? `${share.toFixed(0)} %` : `a factor of ${digits(ratio, 3)}`;
+  return ratio <= (tolerances.factor ?? 1) ? `right, ${amount} too ${side} on this scale` : `${amount} too ${side}`;
 }

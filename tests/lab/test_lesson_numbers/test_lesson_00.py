@@ -45,4 +45,6 @@ def test_e1_opens_with_a_hole() -> None:
     for some in ({"pcpu": "isolated"}, {"apicv_active": True}):
         panel.settings = {"pcpu": "housekeeping", "apicv_active": False, **some}
         assert exercises.check("L00-E1", panel).right is False
-    assert exercises.check("L00-E1", "isolated").text.startswith("not yet: the panel above, moved, is asked for")
+    assert exercises.check("L00-E1", "isolated").text.startswith(
+        "not yet: the panel above with its controls moved is asked for"
+    )

@@ -73,7 +73,7 @@ def test_e2_each_patch_has_somebody_who_pays():
     assert exercises.check("L10-E2", RIGHT).right
     told = exercises.check("L10-E2", {**RIGHT, "A": ["poller", "lonely"], "C": []})
     assert not told.right
-    assert "A: 1 of your 2 pay for it, and 1 more; C: 0 of your 0 pay for it, and 1 more." in told.text
+    assert "A: your list has 1 of 2 who pay, and 1 more; C: your list has 0 of 1 who pay, and 0 more." in told.text
 
 
 @pytest.mark.parametrize("answer", ["A", {"A": []}, {**RIGHT, "B": "database"}, {**RIGHT, "B": ["nobody"]}])

@@ -22,13 +22,13 @@ def holes(story: Story) -> str:
 def without_a_hole(panel: Any) -> bool | str:
     """Return whether the timer on this stage fires without an exit."""
     if not isinstance(panel, Stage):
-        raise WrongForm("the panel above, moved, is asked for")
+        raise WrongForm("the panel above with its controls moved is asked for")
     return panel.story.expiry_exit is None or "There is still a hole at the deadline."
 
 
 EXERCISES = {
     "L00-E1": Exercise(
-        Judged("the panel above, moved", without_a_hole),
+        Judged("the panel above with its controls moved", without_a_hole),
         checked="that the deadline makes no hole",
         not_checked="whether you know what each switch is for",
     ),

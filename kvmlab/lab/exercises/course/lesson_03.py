@@ -23,7 +23,7 @@ def recorded_exits() -> int:
 def half_moves(panel: Any) -> bool | str:
     """Return whether half of the timers move on a host with a tick of 100 Hz."""
     if not isinstance(panel, Door):
-        raise WrongForm("the panel above, moved, is asked for")
+        raise WrongForm("the panel above with its controls moved is asked for")
     if panel.settings["period_us"] != PERIOD_US:
         return "T is not 10 ms yet."
     moved = panel.run.placement["share"]["housekeeping posted"]
@@ -32,7 +32,7 @@ def half_moves(panel: Any) -> bool | str:
 
 EXERCISES = {
     "L03-E1": Exercise(
-        Judged("the panel above, moved", half_moves),
+        Judged("the panel above with its controls moved", half_moves),
         checked="that about half of its timers move in a simulation of these settings",
         not_checked="hosts whose housekeeping CPU has more than a tick",
     ),

@@ -54,12 +54,12 @@ def hurt_by_rev3(panel: Counts) -> bool | str:
 
 EXERCISES = {
     "L06-E1": Exercise(
-        Judged("the stage above, moved", repaired),
+        Judged("the stage above with its controls moved", repaired),
         checked="that only the VM changed, and who fires with the switch on and off",
         not_checked="what the host gives up, should this guest ever halt",
     ),
     "L06-E2": Exercise(
-        Judged("the panel above, moved", hurt_by_rev3),
+        Judged("the panel above with its controls moved", hurt_by_rev3),
         checked="that the vCPUs lose at least 5 % more time under rev 3 than under before",
         not_checked="whether anybody would set up such a guest",
     ),

@@ -94,9 +94,11 @@ def names_who_pays(answer: Any) -> bool | str:
         raise WrongForm(f"a list of some of {names_of(guests)} is asked for with each patch")
     told = []
     for patch, found in payers().items():
-        pays, missing = len({*answer[patch]} & found), len(found - {*answer[patch]})
-        if {*answer[patch]} != found:
-            told.append(f"{patch}: {pays} of your {len({*answer[patch]})} pay for it, and {missing} more")
+        yours = {*answer[patch]}
+        if yours != found:
+            told.append(
+                f"{patch}: your list has {len(yours & found)} of {len(found)} who pay, and {len(yours - found)} more"
+            )
     return not told or f"{'; '.join(told)}."
 
 
