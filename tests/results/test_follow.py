@@ -339,3 +339,17 @@ def test_what_does_not_fit_is_named(option, value):
 def test_an_unknown_kernel_lists_the_known_ones(kernel):
     with pytest.raises(ValueError, match=r"kernel: .*must be one of v5\.2, .*v6\.18"):
         kl.follow_timer(kernel)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "state", "said"),
+    [
+        ("v5.2", "guest", ", it fires on the vCPU's own pCPU"),
+        ("v5.2", "blocked", ", an hrtimer takes its place, it fires on the vCPU's own pCPU"),
+        ("v5.3", "blocked", ", an hrtimer takes its place, it fires on a housekeeping CPU"),
+    ],
+)
+def test_a_story_says_when_an_hrtimer_takes_the_preemption_timers_place(kernel, state, said):
+    story = kl.follow_timer(kernel, pi_inject_timer=False, vcpu_at_expiry=state)
+    assert story.backend == "hv"
+    assert story.summary().startswith(f"the preemption timer is armed{said}")
