@@ -260,3 +260,8 @@ def test_terms_of_a_reader_s_policy():
     ]
     assert [term.text for term in policy.terms(long)] == ["long(vcpu)"]
     assert policy.terms(policy.Table(1 << 31))[0].holds(VcpuFacts(True, True, True, True, True))
+
+
+def test_revisions_are_asked_without_a_thread(monkeypatch):
+    monkeypatch.setattr(policy, "_Asking", None)
+    assert policy.table_bits(policy.rev1) == policy.table_bits(policy.Table(policy.table_bits(policy.rev1)))

@@ -5,8 +5,11 @@ from hypothesis import given
 
 import kvmlab as kl
 from kvmlab.model.lapic import kvm_lapic_restart_hv_timer
-from kvmlab.model.names import Place, Trace
+from kvmlab.model.loop import run
+from kvmlab.model.names import Lane, Place, Trace
 from kvmlab.model.one_timer import arm_one_timer
+from kvmlab.model.schedule import scheduled
+from kvmlab.model.vmx import vmx_update_hv_timer
 from tests.model.machines import machine
 from tests.model.observed import can_post, exit_counts, owners, places
 from tests.strategies import few, hosts, scenarios
@@ -86,3 +89,15 @@ def test_a_vcpu_that_is_loaded_elsewhere_arms_its_preemption_timer_again(kernel,
     before = armings()
     kvm_lapic_restart_hv_timer(m, 0, 5_000)
     assert armings() == before + in_use
+
+
+@pytest.mark.parametrize(("remaining", "loaded"), [(1_000_000, 999_424), (600, 600), (100_000, 98_304)])
+def test_the_timer_is_loaded_in_whole_grains_and_rings_early_but_for_the_last_microsecond(remaining, loaded):
+    """At 1 GHz a grain of 2**14 cycles is 16,384 ns."""
+    host = kl.Host(pcpus=2, isolated=(1,), tsc_ghz=1.0, preemption_timer_shift=14)
+    m = machine(host, kl.Guest(pcpus=(1,)))
+    run(m, 1)
+    vcpu = m.vcpus[0]
+    vcpu.hv_timer_in_use, vcpu.in_guest_at, vcpu.hv_deadline = 1, 5_000, 5_000 + remaining
+    vmx_update_hv_timer(m, 0)
+    assert scheduled(m, Lane.HV, 0) == 5_000 + loaded

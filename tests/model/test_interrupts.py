@@ -6,8 +6,10 @@ import pytest
 
 import kvmlab as kl
 from kvmlab.model.hrtimer import enqueue_hrtimer, hrtimer_forward
-from kvmlab.model.interrupts import HANG_MAX_NS, HRTIMER_RETRIES, hrtimer_interrupt, run_hrtimer
-from kvmlab.model.names import NONE, Trace
+from kvmlab.model.interrupts import HANG_MAX_NS, HRTIMER_RETRIES, hrtimer_interrupt, ipi_arrives, run_hrtimer
+from kvmlab.model.loop import run
+from kvmlab.model.names import NONE, Lane, State, Trace
+from kvmlab.model.schedule import scheduled
 from kvmlab.scenario.distribution import ShiftedLognormal
 from tests.model.machines import machine
 from tests.strategies import constant_costs
@@ -30,6 +32,30 @@ def test_an_interrupt_that_finds_no_end_gives_the_cpu_back_for_as_long_but_for_1
     assert pcpu.queue_max == HRTIMER_RETRIES + 1
     assert pcpu.irq_end == 1_000 + pcpu.queue_max * step_ns
     assert pcpu.irq_until - pcpu.irq_end == pause_ns
+    [told] = [step for step in m.trace[: m.loop.trace_used] if step.code == Trace.HRTIMER_INTERRUPT]
+    assert (told.time, told.cpu, told.arg) == (1_000, 0, pcpu.queue_max * step_ns)
+
+
+def test_an_ipi_waits_until_the_vcpu_is_in_the_guest():
+    m = machine(kl.Host(pcpus=2, isolated=(1,)), kl.Guest(pcpus=(1,)))
+    run(m, 1)
+    m.vcpus[0].state = State.GUEST
+    m.vcpus[0].in_guest_at = 700
+    ipi_arrives(m, 0, 500)
+    assert scheduled(m, Lane.IPI, 0) == 700
+
+
+def test_a_vcpu_that_moves_brings_its_timer_and_says_so():
+    host = kl.Host(pcpus=3, isolated=(1, 2), preemption_timer=False, pi_inject_timer=False)
+    guest = kl.Guest(pcpus=(1, 2), moves_every_ms=2, workload=kl.Workload(tick_hz=100))
+    run_of_it = kl.simulate(kl.Scenario(host, guest, kernel="v5.2", duration_s=0.1, trace_steps=5_000))
+    assert (run_of_it.machine.trace["code"] == Trace.MIGRATE).sum() > 5
+
+
+def test_a_guest_that_has_had_all_its_timers_says_so_once():
+    guest = kl.Guest(pcpus=(1,), workload=kl.Workload(tick_hz=0, timer_us=100, timers=3))
+    run_of_it = kl.simulate(kl.Scenario(kl.Host(pcpus=2, isolated=(1,)), guest, duration_s=0.1, trace_steps=1_000))
+    assert (run_of_it.machine.trace["code"] == Trace.DONE).sum() == 1
 
 
 def test_of_two_timers_due_at_once_the_one_that_was_queued_first_is_served_first():
