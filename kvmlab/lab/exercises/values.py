@@ -100,13 +100,13 @@ def how_far(guess: Any, actual: Any, slack: float = 0.0, factor: float = 1.0) ->
         if close(guess, actual, tolerance):
             return f"right, within {100 * tolerance:.0f} %"
     side = "high" if guess > actual else "low"
-    if abs(guess - actual) <= slack:
-        return f"right, {digits(abs(guess - actual), 3)} too {side} on this scale"
     if slack > 0 or not (guess > 0 and actual > 0):
-        return f"{digits(abs(guess - actual), 3)} too {side}"
-    ratio = max(guess / actual, actual / guess)
-    amount = f"{100 * abs(guess - actual) / actual:.0f} %" if ratio < 2 else f"a factor of {digits(ratio, 3)}"
-    return f"right, {amount} too {side} on this scale" if ratio <= factor else f"{amount} too {side}"
+        amount = digits(abs(guess - actual), 3)
+    else:
+        ratio = max(guess / actual, actual / guess)
+        amount = f"{100 * abs(guess - actual) / actual:.0f} %" if ratio < 2 else f"a factor of {digits(ratio, 3)}"
+    said = f"{amount} too {side}"
+    return f"right, {said} on this scale" if near(guess, actual, slack, factor) else said
 
 
 def shown(value: Any, unit: str) -> str:

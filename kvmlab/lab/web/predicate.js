@@ -42,8 +42,7 @@ export const hangsOn = (policy, term) =>
 export function predicate(policy, index, more = () => ({})) {
   const parts = policy.terms.flatMap(({ text, bits }, i) => {
     const holds = answer(bits, index);
-    if (CONSTANTS.includes(text)) return i === 0 ? [h("code", {}, text)] : [h("code", {}, ` && ${text}`)];
-    const term = h("span", { class: holds ? "term true" : "term false", ...more(i) }, h("span", { "aria-label": holds ? "true:" : "false:" }, holds ? "✓ " : "✗ "), h("code", {}, text));
+    const term = CONSTANTS.includes(text) ? h("code", {}, text) : h("span", { class: holds ? "term true" : "term false", ...more(i) }, h("span", { "aria-label": holds ? "true:" : "false:" }, holds ? "✓ " : "✗ "), h("code", {}, text));
     return i === 0 ? [term] : [h("code", {}, " && "), term];
   });
   return h("span", { class: "predicate" }, ...parts);

@@ -61,11 +61,17 @@ function howFar(guess, actual, tolerances) {
   if (guess === actual) return "right";
   for (const tolerance of [tolerances.spot_on_within, tolerances.right_within])
     if (close(guess, actual, tolerance)) return `right, within ${(100 * tolerance).toFixed(0)} %`;
-  const side = guess > actual ? "high" : "low";
-  if (Math.abs(guess - actual) <= (tolerances.slack ?? 0)) return `right, ${digits(Math.abs(guess - actual), 3)} too ${side} on this scale`;
-  if (tolerances.slack || !(guess > 0 && actual > 0)) return `${digits(Math.abs(guess - actual), 3)} too ${side}`;
+  const said = `${amountOf(guess, actual, tolerances)} too ${guess > actual ? "high" : "low"}`;
+  return near(guess, actual, tolerances) ? `right, ${said} on this scale` : said;
+}
+
+/**
+ * @param {number} guess
+ * @param {number} actual
+ * @param {Tolerances} tolerances with `slack` the words are of differences
+ */
+function amountOf(guess, actual, { slack }) {
+  if (slack || !(guess > 0 && actual > 0)) return digits(Math.abs(guess - actual), 3);
   const ratio = Math.max(guess / actual, actual / guess);
-  const share = (100 * Math.abs(guess - actual)) / actual;
-  const amount = ratio < 2 ? `${share.toFixed(0)} %` : `a factor of ${digits(ratio, 3)}`;
-  return ratio <= (tolerances.factor ?? 1) ? `right, ${amount} too ${side} on this scale` : `${amount} too ${side}`;
+  return ratio < 2 ? `${((100 * Math.abs(guess - actual)) / actual).toFixed(0)} %` : `a factor of ${digits(ratio, 3)}`;
 }
