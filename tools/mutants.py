@@ -70,6 +70,7 @@ ROOMS = {
     "model": Room(
         ("kvmlab/policy.py", "kvmlab/kernels.py", "kvmlab/model/*.py"),
         (
+            "tests/model/test_kept_runs.py",
             "tests/test_policy.py",
             "tests/test_kernels.py",
             "tests/results/test_run.py",
