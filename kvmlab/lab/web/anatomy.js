@@ -1,6 +1,6 @@
 // The anatomy of an exit: way out, handling, way in; what perf's clock sees, what the guest loses, and a second of them.
 
-import { h } from "./dom.js";
+import { h, renew } from "./dom.js";
 import { reach } from "./door.js";
 import { idle } from "./panel.js";
 import { patch, v } from "./patch.js";
@@ -60,8 +60,8 @@ export function anatomy(panel) {
       exitReach = reach(exitReach, now.lost_ns);
       gapReach = reach(gapReach, 1000 * now.longest_us);
       redraw();
-      numbers.replaceChildren(...tiles(now, was));
-      legend.replaceChildren(...keys(now, data, reason));
+      renew(numbers, tiles(now, was));
+      renew(legend, keys(now, data, reason));
       return sentence(reason, Number(settings.exits_per_s), now);
     },
     resize: redraw,

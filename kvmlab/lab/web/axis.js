@@ -26,9 +26,13 @@ export function makeAxis(times, left, right, toScale) {
   const last = marks.length - 1;
   /** @param {number[]} list @param {number} value */
   const segment = (list, value) => {
-    let i = 0;
-    while (i < last - 1 && value > list[i + 1]) i += 1;
-    return i;
+    let [low, high] = [0, last - 1];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (value > list[middle + 1]) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   };
   /** @param {number[]} from @param {number[]} to @param {number} value */
   const map = (from, to, value) => {

@@ -45,6 +45,21 @@ export const s = (tag, attributes = {}, ...children) =>
   fill(/** @type {SVGElementTagNameMap[T]} */ (document.createElementNS(SVG, tag)), attributes, children);
 
 /**
+ * Bring what is in an element to some nodes: one that is as it was stays, so that only what differs is laid out again.
+ * @param {Element} element
+ * @param {(Node | string)[]} nodes
+ */
+export function renew(element, nodes) {
+  nodes.forEach((given, i) => {
+    const node = typeof given === "string" ? document.createTextNode(given) : given;
+    const here = element.childNodes[i];
+    if (!here) element.append(node);
+    else if (!here.isEqualNode(node)) here.replaceWith(node);
+  });
+  while (element.childNodes.length > nodes.length) element.lastChild?.remove();
+}
+
+/**
  * Set an element's text, unless it is that already: what is written is laid out again.
  * @param {Element} element
  * @param {string} text

@@ -1,7 +1,7 @@
 // The door: each armed timer is offered to the housekeeping CPU. It is taken if another event comes first there.
 
 import { drawDoor } from "./doorway.js";
-import { h } from "./dom.js";
+import { h, renew } from "./dom.js";
 import { offerCodes, readOffers, sharesSoFar } from "./offers.js";
 import { patch } from "./patch.js";
 import { makePlayer } from "./player.js";
@@ -39,7 +39,7 @@ export function door(panel) {
       patch(picture, [drawing(at)]);
       const done = at % 1 === 0 ? at - 1 : Math.floor(at);
       caption.setAttribute("aria-live", settled ? "polite" : "off");
-      caption.replaceChildren(...captionOf(run, done, data.story));
+      renew(caption, captionOf(run, done, data.story));
     },
     (i) => (i < SLOW ? SLOW_WEIGHT : i < MIDDLE ? 1 : FAST_WEIGHT),
   );
@@ -58,14 +58,13 @@ export function door(panel) {
       run = simulateDoor(panel.tools, settings);
       horizon = reach(horizon, 1000 * Math.max(Number(settings.deadline_us), Number(settings.period_us)));
       redraw();
-      player.reset(run.offers.length, !first);
+      player.reset(run.offers.length, first ? "start" : "end");
       if (first) playWhenSeen(panel, picture, player);
-      else player.end();
       return sentence(run);
     },
     resize() {
       redraw();
-      player.reset(run?.offers.length ?? 0, true);
+      player.reset(run?.offers.length ?? 0, "here");
     },
     key: (event) => event.target === picture && playerKey(event, player),
     state: () => ({ ...run, position: player.position }),

@@ -84,6 +84,16 @@ export class Engine {
     if (missing > 0) this.memory.grow(Math.ceil(missing / PAGE));
   }
 
+  /** Tell the rules where each table stands, in memory that is large enough. */
+  place() {
+    this.reserve();
+    const words = new BigInt64Array(this.memory.buffer, this.layout.words_at, 2 * this.names.length);
+    this.names.forEach((name, i) => {
+      words[2 * i] = BigInt(this.address[name]);
+      words[2 * i + 1] = BigInt(this.length[name]);
+    });
+  }
+
   /**
    * Give a table its place.
    * @param {string} name
@@ -112,12 +122,12 @@ export class Engine {
       } else this.lay(name, Array.isArray(given[name]) ? /** @type {unknown[]} */ (given[name]).length : 1);
     }
     for (const name of this.layout.planned) this.length[name] = this.address[name] = 0;
-    this.reserve();
+    this.place();
     for (const name of this.layout.given) if (!(name in constant)) this.write(name, given[name]);
     this.call("plan");
     const sizes = this.record("sizes");
     for (const name of this.layout.planned) this.lay(name, sizes[name]);
-    this.reserve();
+    this.place();
     this.call("prepare");
   }
 
@@ -128,11 +138,6 @@ export class Engine {
    * @returns {number}
    */
   call(rule, ...rest) {
-    const words = new BigInt64Array(this.memory.buffer, this.layout.words_at, 2 * this.names.length);
-    this.names.forEach((name, i) => {
-      words[2 * i] = BigInt(this.address[name]);
-      words[2 * i + 1] = BigInt(this.length[name]);
-    });
     return Number(this.exports[rule](this.layout.words_at, ...rest.map((each) => BigInt(each))));
   }
 

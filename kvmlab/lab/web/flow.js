@@ -51,7 +51,7 @@ export function drawFlow(chart, width, ways, label) {
     edge(place, from, yes, "yes", ways),
     edge(place, from, no, "no", ways),
   ]);
-  edges.sort((a, b) => a.rank - b.rank);
+  const lines = [...edges].sort((a, b) => a.rank - b.rank).map((each) => each.line); // what is lit lies above
   const boxes = [...Object.entries(chart.questions), ...Object.entries(chart.ends)].map(([name, { text }]) => {
     const { left, y, w, h } = place(name);
     const state = ways.lit.includes(name) ? "lit" : ways.maybe.includes(name) ? "maybe" : ways.other.includes(name) ? "other" : "";
@@ -64,7 +64,7 @@ export function drawFlow(chart, width, ways, label) {
   });
   const height = place.height;
   return v("svg", { class: "flow", viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label },
-    ...edges.map((each) => each.line), ...boxes, ...edges.map((each) => each.label));
+    ...lines, ...boxes, ...edges.map((each) => each.label));
 }
 
 /**

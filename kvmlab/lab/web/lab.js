@@ -1,7 +1,7 @@
 // The lab: the counts with every control, presets with their names, and a state to copy, to paste and to link to.
 
 import { counts } from "./counts.js";
-import { h } from "./dom.js";
+import { h, write } from "./dom.js";
 import { readState, stateText } from "./state.js";
 
 /**
@@ -127,10 +127,11 @@ function presetBar(presets, chosen) {
     /** @param {Preset} preset */
     show({ name, changed }) {
       back = name ?? names[0];
-      moved.textContent = name === null ? "your own settings" : `${name} (changed)`;
+      write(moved, name === null ? "your own settings" : `${name} (changed)`);
       select.value = changed ? "" : back;
       reset.disabled = !changed;
-      reset.title = `set all controls as in "${back}"`;
+      const title = `set all controls as in "${back}"`;
+      if (reset.title !== title) reset.title = title;
     },
   };
 }
@@ -162,7 +163,7 @@ function stateField(restore) {
     show(text) {
       shown = text;
       input.value = text;
-      error.textContent = "";
+      write(error, "");
       input.removeAttribute("aria-invalid");
     },
     /** @param {string} text */

@@ -1,7 +1,7 @@
 // A vCPU moves: which pCPU does each question of the kernel ask about? Played beat by beat; what happens is the model's.
 
 import { readBeats } from "./beats.js";
-import { h } from "./dom.js";
+import { h, renew } from "./dom.js";
 import { drawMove } from "./move_picture.js";
 import { patch } from "./patch.js";
 import { makePlayer } from "./player.js";
@@ -51,8 +51,8 @@ export function move(panel) {
       const i = Math.min(Math.floor(position), now.beats.length - 1);
       patch(picture, [drawMove(now.beats[i], now.beats[i + 1] ?? null, position - i, now.cpus, Math.max(300, width()), said(now))]);
       caption.setAttribute("aria-live", settled ? "polite" : "off");
-      caption.replaceChildren(...told(now, i, data.move));
-      asked.replaceChildren(...questionOf(panel, settings, now.beats[i]));
+      renew(caption, told(now, i, data.move));
+      renew(asked, questionOf(panel, settings, now.beats[i]));
       if (position >= now.beats.length - 1 && !played.has(keyOf(settings))) {
         played.set(keyOf(settings), now);
         drawGrid();
@@ -75,7 +75,7 @@ export function move(panel) {
       return h("td", {}, h("button", { type: "button", class: known ? (known.exit ? "exit" : "calm") : "", "aria-pressed": chosen ? "true" : "false", "aria-label": `from ${from} to ${to}: ${known ? (known.exit ?? "no exit") : "not played yet"}`, click: () => panel.moved({ from_cpu: from, to_cpu: to }) }, text));
     })));
     const focused = [...grid.querySelectorAll("button")].indexOf(/** @type {any} */ (panel.host.shadowRoot?.activeElement));
-    grid.replaceChildren(h("caption", {}, "The vCPU moves. The expiry costs:"), head, ...rows);
+    renew(grid, [h("caption", {}, "The vCPU moves. The expiry costs:"), head, ...rows]);
     grid.querySelectorAll("button")[focused]?.focus();
   }
 
@@ -88,15 +88,15 @@ export function move(panel) {
       settings = chosen;
       now = simulateMove(panel, settings);
       drawGrid();
-      player.reset(now.beats.length - 1, false);
+      const still = matchMedia("(prefers-reduced-motion: reduce)").matches || panel.still;
+      player.reset(now.beats.length - 1, still && !first ? "end" : "start");
       if (first) playWhenSeen(panel, picture, player);
-      else if (matchMedia("(prefers-reduced-motion: reduce)").matches || panel.still) player.end();
-      else player.play();
+      else if (!still) player.play();
       return said(now);
     },
     resize() {
       room = 0;
-      player.reset((now?.beats.length ?? 1) - 1, true);
+      player.reset((now?.beats.length ?? 1) - 1, "here");
     },
     key: (event) => event.target === picture && playerKey(event, player),
     state: () => ({ ...now, position: player.position, figures: now && { exit: now.exit, late: now.late, questions: now.beats.flatMap(({ name, question }) => (question ? [{ name, ...question }] : [])) } }),
@@ -176,7 +176,7 @@ function told({ beats, cpus, exit }, i, data) {
  * @param {import("./panel.js").Panel} panel
  * @param {Settings} settings
  * @param {Beat} beat
- * @returns {Node[]}
+ * @returns {(Node | string)[]}
  */
 function questionOf(panel, settings, { question, field, at }) {
   if (!question) return [];
@@ -184,5 +184,5 @@ function questionOf(panel, settings, { question, field, at }) {
   const about = field === at ? "The pCPU that the vCPU is on" : "The pCPU that the vCPU has left";
   return [
     h("b", {}, "Which pCPU does this line read? "), `${about}. ${revision}: `, predicate(panel.tools.data.policies[revision], question.index), ` → ${question.says ? "eligible" : "not eligible"}`,
-  ].map((each) => (typeof each === "string" ? document.createTextNode(each) : each));
+  ];
 }

@@ -6,9 +6,10 @@ const SPEEDS = [0.25, 0.5, 1, 2, 4];
 const STEP_MS = 550;
 
 /**
- * @typedef {{element: HTMLElement, reset: (steps: number, keep: boolean) => void, play: () => void, pause: () => void,
+ * @typedef {{element: HTMLElement, reset: (steps: number, where: "start" | "here" | "end") => void, play: () => void, pause: () => void,
  *   seek: (position: number) => void, end: () => void, position: number, playing: boolean}} Player `reset` and `end` are
- *   not said aloud: what the panel says of its settings is
+ *   not said aloud: what the panel says of its settings is. `where`: at the start, as far as now, or at the end; what
+ *   plays goes on
  */
 
 const PLAY = "M 3 1 L 13 7 L 3 13 Z";
@@ -68,12 +69,14 @@ export function makePlayer(show, weight) {
     element: h("div", { class: "player", role: "group", "aria-label": "player" }, back, play, forth, scrub, pace),
     position: 0,
     playing: false,
-    /** @param {number} count @param {boolean} keep */
-    reset(count, keep) {
+    /** @param {number} count @param {"start" | "here" | "end"} where */
+    reset(count, where) {
       const share = steps > 0 ? player.position / steps : 0;
       steps = count;
       scrub.max = String(count);
-      put(!keep ? 0 : player.playing ? share * count : Math.round(share * count), false);
+      if (where === "start") put(0, false);
+      else if (player.playing) put(share * count, false);
+      else put(where === "end" ? count : Math.round(share * count), false);
     },
     play() {
       if (player.playing) return;

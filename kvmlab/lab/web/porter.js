@@ -1,6 +1,6 @@
 // The porter: one housekeeping CPU fires everyone's timers; a queue fills up, each post is a spark to its vCPU.
 
-import { h } from "./dom.js";
+import { h, renew } from "./dom.js";
 import { simulateEach } from "./figures.js";
 import { patch } from "./patch.js";
 import { makePlayer } from "./player.js";
@@ -46,7 +46,7 @@ export function porter(panel) {
       if (!drawing || !crowd) return;
       patch(picture, [drawing(position)]);
       caption.setAttribute("aria-live", settled ? "polite" : "off");
-      caption.replaceChildren(...captionOf(crowd, Math.floor(position), data.story));
+      renew(caption, captionOf(crowd, Math.floor(position), data.story));
     },
     () => STEPS / Math.max(1, crowd?.services.length ?? 1),
   );
@@ -76,15 +76,14 @@ export function porter(panel) {
       const was = crowd;
       crowd = simulateCrowd(panel, settings);
       redraw();
-      numbers.replaceChildren(...tiles(crowd, was));
-      player.reset(crowd.services.length + 1, !first);
+      renew(numbers, tiles(crowd, was));
+      player.reset(crowd.services.length + 1, first ? "start" : "end");
       if (first) playWhenSeen(panel, picture, player);
-      else player.end();
       return sentence(crowd);
     },
     resize() {
       redraw();
-      player.reset((crowd?.services.length ?? 0) + 1, true);
+      player.reset((crowd?.services.length ?? 0) + 1, "here");
     },
     key: (event) => event.target === picture && playerKey(event, player),
     state: () => ({ ...crowd, position: player.position }),

@@ -1,7 +1,7 @@
 // The stage: host, guest and one timer's life on three lanes, played from left to right.
 
 import { makeAxis } from "./axis.js";
-import { h } from "./dom.js";
+import { h, renew } from "./dom.js";
 import { group, patch, v } from "./patch.js";
 import { decisionLine } from "./predicate.js";
 import { makePlayer } from "./player.js";
@@ -58,7 +58,7 @@ export function stage(panel) {
       if (zoom > 1) follow(picture, drawing.x(position));
       const step = drawing.scene.steps[Math.floor(position) - 1];
       caption.setAttribute("aria-live", settled ? "polite" : "off");
-      caption.replaceChildren(...captionOf(step, Math.floor(position), drawing.scene.steps.length, story.summary));
+      renew(caption, captionOf(step, Math.floor(position), drawing.scene.steps.length, story.summary));
     },
     (i) => (drawing ? drawing.weight(i) : 1),
   );
@@ -84,7 +84,7 @@ export function stage(panel) {
     if (!story) return;
     const width = Math.max(300, panel.width()) * zoom;
     drawing = draw(makeScene(story, data.story), story, width, toScale, data);
-    player.reset(drawing.scene.steps.length + 1, keep);
+    player.reset(drawing.scene.steps.length + 1, keep ? "here" : "start");
   }
 
   return {
@@ -98,7 +98,7 @@ export function stage(panel) {
       redraw(!first);
       if (first) playWhenSeen(panel, picture, player);
       const line = decisionLine(panel, settings, story.cpu !== data.story.housekeeping_cpu && Boolean(settings.nohz_full));
-      if (!decision.firstElementChild?.isEqualNode(line)) decision.replaceChildren(line);
+      renew(decision, [line]);
       return `${panel.kernelName(kernel)}: ${story.summary}`;
     },
     resize: () => redraw(true),
