@@ -66,6 +66,49 @@ def machinery(kernel):
     )
 
 
+FIRST_WITH = {
+    "hv_expiry_waits": ("5.10.38", "5.11.22", "5.12.5", "5.13"),
+    "skips_missed_periods": ("6.12.64", "6.19"),
+    "keeps_first_local": ("5.10.65", "5.13.17", "5.14.4", "5.15"),
+    "counts_fastpath_exits": ("5.15.116", "6.1.33", "6.3.7", "6.4"),
+    "expiry_fastpath": ("5.8",),
+    "tunes_before_wait": ("5.13",),
+    "nearest_any_cpu": ("5.4",),
+    "deferred_rearm": ("7.1",),
+}
+"""Which releases of each series are the first to have a patch: upstream's is the last in the list."""
+FIRST_WITHOUT = {"hrtimer_pinned": ("5.3",), "rearm_after_block": ("5.17",), "searches_all_cpus": ("5.6",)}
+
+
+def one_before(version):
+    """Return the release before: in the same stable series, or the one that the last series began with."""
+    *series, last = map(int, version.split("."))
+    return ".".join(map(str, (*series, last - 1)))
+
+
+@pytest.mark.parametrize(
+    ("field", "first", "has"),
+    [(field, first, True) for field, firsts in FIRST_WITH.items() for first in firsts]
+    + [(field, first, False) for field, firsts in FIRST_WITHOUT.items() for first in firsts],
+)
+def test_a_patch_comes_with_the_release_that_took_it(field, first, has):
+    before = "v7.0" if first == "7.1" else one_before(first)
+    assert [getattr(kernels.release(at, policy.rev1), field) for at in (before, first)] == [not has, has]
+
+
+@pytest.mark.parametrize(
+    ("field", "without"),
+    [
+        ("hv_expiry_waits", ("5.9.16", "5.8.18")),
+        ("skips_missed_periods", ("6.11.99", "6.13.12", "6.18.99")),
+        ("keeps_first_local", ("5.9.16", "5.11.22", "5.12.19")),
+        ("counts_fastpath_exits", ("5.10.262", "5.16.20", "5.14.21", "6.2.16", "6.0.19")),
+    ],
+)
+def test_a_series_that_was_not_maintained_any_more_never_took_it(field, without):
+    assert not any(getattr(kernels.release(at, policy.rev1), field) for at in without)
+
+
 @pytest.mark.parametrize("version", MACHINERY)
 def test_machinery_follows_from_the_release(version):
     kernel = kernels.release(version, policy.rev1)

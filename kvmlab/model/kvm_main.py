@@ -22,7 +22,7 @@ def adjust_halt_poll(m: Machine, v: int, halted_ns: int) -> None:
     """
     vcpu = m.vcpus[v]
     ceiling = m.host.halt_poll_max_ns
-    if ceiling == 0 or halted_ns <= vcpu.halt_poll_ns:
+    if halted_ns <= vcpu.halt_poll_ns:
         return
     if halted_ns > ceiling:
         shrink = m.kernel.halt_poll_ns_shrink

@@ -56,8 +56,8 @@ def run_some(m: Machine, until: int, most: int) -> int:
     if loop.seq == 0:
         start(m)
     handled = 0
-    while loop.queued > 0 and loop.n_done < loop.n_vcpus:
-        i = m.queue[0]
+    while loop.n_done < loop.n_vcpus:
+        i = m.queue[0]  # of an empty queue a lane without an event, whose time is NEVER
         lane = m.lanes[i]
         if lane.time > until:
             break
