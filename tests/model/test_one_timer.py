@@ -66,3 +66,21 @@ def test_a_vcpu_that_is_away_comes_back_after_the_deadline(found):
     [handler] = [step.time for step in m.trace[: m.loop.trace_used] if step.code == Trace.HANDLER]
     assert handler - begin - DEADLINE == pytest.approx(AFTER_NS, abs=5000)
     assert m.vcpus[0].state == State.DONE
+
+
+@pytest.mark.parametrize("found", [State.HOST, State.PREEMPTED])
+def test_a_vcpu_goes_away_halfway_between_its_write_and_the_earliest_expiry(found):
+    """An hrtimer expires early by the advance, and the halves leave as much time again."""
+    m = story()
+    begin = arm_one_timer(m, DEADLINE, 1_000_000)
+    send_vcpu(m, found, begin)
+    advance = m.vcpus[0].advance_ns
+    assert advance > 0
+    assert m.loop.now == begin + (DEADLINE - 2 * advance) // 2
+
+
+def test_a_vcpu_whose_deadline_is_within_the_advance_goes_away_at_once():
+    m = story()
+    begin = arm_one_timer(m, 1_500, 1_000_000)
+    send_vcpu(m, State.PREEMPTED, begin)
+    assert m.loop.now == begin
