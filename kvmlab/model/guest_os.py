@@ -231,7 +231,6 @@ def waits(m: Machine, v: int, now: int) -> None:
 def guest_acts(m: Machine, v: int, now: int) -> None:
     """Go on in guest mode, where what the guest was doing has come to its end."""
     vcpu = m.vcpus[v]
-    consume(m, v, now)
     if vcpu.in_handler:
         handler_ends(m, v, now)
     elif vcpu.acts_at <= now:

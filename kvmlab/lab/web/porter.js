@@ -7,7 +7,7 @@ import { makePlayer } from "./player.js";
 import { drawPorter, porterLegend, reasonsOf } from "./porter_picture.js";
 import { playerKey, playWhenSeen } from "./seen.js";
 import { queueOf, readServices, serviceCodes } from "./services.js";
-import { readTrace } from "./story.js";
+import { traceSteps } from "./story.js";
 
 /**
  * @typedef {import("./figures.js").Figures} Figures
@@ -103,9 +103,11 @@ function simulateCrowd(panel, settings) {
   const bits = own ?? data.policies[panel.policyName(kernel)].bits;
   const tables = own === null ? settings : { ...settings, kernel: data.machinery };
   const [figures] = simulateEach(panel.tools, tables, { [kernel]: { bits } }, data.worlds.porter);
-  const { services, holes, interrupts, booted } = readServices(readTrace(engine, 0, serviceCodes(data.story.codes)), data.story);
   const vcpus = engine.length.vcpus;
-  const played = services.filter(({ due }) => due > booted).slice(0, TICKS * vcpus);
+  const timers = TICKS * vcpus;
+  const trace = traceSteps(engine, 0, serviceCodes(data.story.codes));
+  const { services, holes, interrupts, booted } = readServices(trace, data.story, { vcpus, timers });
+  const played = services.filter(({ due }) => due > booted).slice(0, timers);
   const from = Math.min(...played.map(({ due }) => due)) - LEAD_NS;
   const to = Math.max(...played.map(({ landed }) => landed)) + TAIL_NS;
   const hot = figures.load.reduce((most, cpu) => (cpu.share > most.share ? cpu : most), figures.load[0]).cpu;

@@ -20,13 +20,18 @@ export const serviceCodes = (codes) => [
   codes.ENTRY, codes.EXIT, codes.APIC_TIMER_FN, codes.HV_EXPIRED, codes.EXPIRED_POSTED, codes.KICK, codes.HANDLER, codes.HRTIMER_INTERRUPT,
 ];
 
+/** A trace is in order, but for the steps of one interrupt, which takes less than this. */
+const ORDER_NS = 1e6;
+
 /**
  * Read a trace.
- * @param {TraceStep[]} trace
+ * @param {Iterable<TraceStep>} trace
  * @param {StoryData} story
+ * @param {{vcpus: number, timers: number}} [enough] how far: until so many vCPUs have booted, and then so many timers
+ *   have come that were due after that; to its end unless told
  * @returns {Served}
  */
-export function readServices(trace, { codes, exits, fast }) {
+export function readServices(trace, { codes, exits, fast }, enough = { vcpus: 0, timers: Infinity }) {
   const services = /** @type {Service[]} */ ([]);
   const holes = /** @type {Hole[]} */ ([]);
   const interrupts = /** @type {Interrupt[]} */ ([]);
@@ -34,9 +39,12 @@ export function readServices(trace, { codes, exits, fast }) {
   const open = new Map();
   const left = new Map();
   let booted = 0;
+  let missing = enough.timers;
+  let end = Infinity;
   /** @param {number} vcpu @param {Partial<Service>} what */
   const note = (vcpu, what) => open.has(vcpu) && Object.assign(open.get(vcpu), what);
   for (const { time, cpu, vcpu, code, arg } of trace) {
+    if (time > end) break;
     if (code === codes.ENTRY) {
       if (!home.has(vcpu)) booted = time;
       home.set(vcpu, cpu);
@@ -50,8 +58,11 @@ export function readServices(trace, { codes, exits, fast }) {
     else if (code === codes.EXPIRED_POSTED) note(vcpu, { end: time, how: "posted" });
     else if (code === codes.KICK) note(vcpu, { end: time });
     else if (code === codes.HANDLER && open.has(vcpu)) {
-      services.push({ ...open.get(vcpu), landed: time, late: arg });
+      const service = { ...open.get(vcpu), landed: time, late: arg };
+      services.push(service);
       open.delete(vcpu);
+      if (home.size >= enough.vcpus && service.due > booted) missing -= 1;
+      if (missing === 0) end = Math.min(end, time + ORDER_NS);
     } else if (code === codes.HRTIMER_INTERRUPT && arg > 0) interrupts.push({ cpu, from: time, to: time + arg });
   }
   return { services: services.sort((a, b) => a.landed - b.landed), holes, interrupts, booted };

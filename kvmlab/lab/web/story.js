@@ -41,22 +41,29 @@ export function followTimer({ engine, data }, settings, policy = null) {
 }
 
 /**
- * Read the trace, its times counted from `start`.
+ * Return the trace, its times counted from `start`.
  * @param {import("./engine.js").Engine} engine
  * @param {number} start
  * @param {number[]} [wanted] codes: only these steps; all unless told
  * @returns {TraceStep[]}
  */
-export function readTrace(engine, start, wanted) {
+export const readTrace = (engine, start, wanted) => [...traceSteps(engine, start, wanted)];
+
+/**
+ * Read the trace step by step, as far as it is asked for.
+ * @param {import("./engine.js").Engine} engine
+ * @param {number} start
+ * @param {number[]} [wanted]
+ * @returns {Generator<TraceStep, void>}
+ */
+export function* traceSteps(engine, start, wanted) {
   const [time, cpu, vcpu, code, arg] = ["time", "cpu", "vcpu", "code", "arg"].map((name) => engine.column("trace", name));
   const used = engine.column("loop", "trace_used")(0);
   const read = new Set(wanted);
-  const steps = /** @type {TraceStep[]} */ ([]);
   for (let i = 0; i < used; i += 1) {
     const kind = code(i);
-    if (!wanted || read.has(kind)) steps.push({ time: time(i) - start, cpu: cpu(i), vcpu: vcpu(i), code: kind, arg: arg(i) });
+    if (!wanted || read.has(kind)) yield { time: time(i) - start, cpu: cpu(i), vcpu: vcpu(i), code: kind, arg: arg(i) };
   }
-  return steps;
 }
 
 /**

@@ -48,3 +48,13 @@ test("the queue grows by all that are due, and shrinks by each that is served", 
     { time: 100, depth: 3 }, { time: 110, depth: 2 }, { time: 120, depth: 1 }, { time: 125, depth: 2 }, { time: 130, depth: 1 }, { time: 140, depth: 0 },
   ]);
 });
+
+test("a trace is read until enough timers have come that were due after the last vCPU had booted", () => {
+  /** @param {number} at @param {number} vcpu */
+  const timer = (at, vcpu) => [step(at, 0, vcpu, "APIC_TIMER_FN", 1), step(at + 2, 0, vcpu, "EXPIRED_POSTED"), step(at + 4, vcpu + 1, vcpu, "HANDLER", 5)];
+  const trace = [step(1, 1, 0, "ENTRY"), ...timer(10, 0), step(50, 2, 1, "ENTRY"), ...timer(100, 0), ...timer(110, 1), ...timer(120, 0), ...timer(3e6, 1), step(9, 9, 9, "ENTRY")];
+  const landed = (/** @type {number} */ timers) => readServices(trace, STORY, { vcpus: 2, timers }).services.map((each) => each.landed);
+  assert.deepEqual(landed(2), [14, 104, 114, 124], "what one interrupt may have written out of order comes along");
+  assert.deepEqual(landed(9), [14, 104, 114, 124, 3e6 + 4]);
+  assert.equal(readServices(trace, STORY, { vcpus: 2, timers: 2 }).booted, 50);
+});
