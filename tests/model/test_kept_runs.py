@@ -6,6 +6,7 @@ CHANGELOG, and let `python -m tests.model.test_kept_runs` keep the new results.
 """
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
 
@@ -74,10 +75,12 @@ def drawn_workload(draw):
     )
 
 
-def drawn_guest(draw, vcpus):
-    """Return a guest, which the model places."""
+def drawn_guest(draw, pool):
+    """Return a guest: on any of the pCPUs of its pool, which leaves room to move, or placed by the model."""
+    vcpus = draw.one_of(1, 2) if len(pool) < 4 else draw.one_of(1, 2, 3)
     return kl.Guest(
         vcpus,
+        pcpus=pool,
         workload=drawn_workload(draw),
         hlt_in_guest=draw.flag(),
         mwait_in_guest=draw.flag(0.3),
@@ -122,10 +125,13 @@ def scenario(number):
     draw = Draw(number)
     pcpus = draw.one_of(2, 4, 6, 8)
     host = drawn_host(draw, pcpus)
-    sizes = (draw.one_of(1, 2, 3), draw.one_of(1, 2, 3)) if pcpus > 4 and draw.flag() else (draw.one_of(1, 2),)
+    pools = (range(pcpus // 2), range(pcpus // 2, pcpus)) if pcpus > 4 and draw.flag() else (range(pcpus),)
+    guests = [drawn_guest(draw, pool) for pool in pools]
+    if draw.flag(0.3):
+        guests = [replace(guest, pcpus=None) for guest in guests]
     return kl.Scenario(
         host,
-        [drawn_guest(draw, vcpus) for vcpus in sizes],
+        guests,
         kernel=draw.one_of(*all_kernels()),
         seed=number,
         duration_s=draw.one_of(0.005, 0.02),
