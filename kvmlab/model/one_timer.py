@@ -9,7 +9,7 @@ from kvmlab.model.draws import TABLE
 from kvmlab.model.guest_os import write_timer
 from kvmlab.model.hrtimer import enqueue_hrtimer, hrtimer_reprogram
 from kvmlab.model.loop import run
-from kvmlab.model.names import NEVER, NO_EXIT, Cost, Exit, Handler, Lane, State, TimerMode
+from kvmlab.model.names import NEVER, Cost, Exit, Handler, Lane, State, TimerMode
 from kvmlab.model.records import Machine
 from kvmlab.model.schedule import schedule
 from kvmlab.model.vcpu import preempt
@@ -30,7 +30,6 @@ def arm_one_timer(m: Machine, deadline_ns: int, next_event_ns: int) -> int:
     """
     vcpu = m.vcpus[0]
     vcpu.state = State.GUEST
-    vcpu.exit_reason = NO_EXIT
     vcpu.in_handler = Handler.NO
     start = m.costs[Cost.EXIT_TRANSITION * TABLE]
     background = 1 + len(m.pcpus) + HOUSEKEEPING_CPU
