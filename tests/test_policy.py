@@ -249,7 +249,15 @@ def test_terms_of_a_reader_s_policy():
         """With a docstring."""
         return facts.apicv_active and not (facts.mwait_in_guest and facts.hlt_in_guest) and True
 
+    def bare(facts):
+        return facts.apicv_active and facts.hlt_in_guest
+
     def long(facts):
+        answer = facts.apicv_active
+        return answer
+
+    def documented(facts):
+        """With a docstring, and more than one statement."""
         answer = facts.apicv_active
         return answer
 
@@ -259,6 +267,8 @@ def test_terms_of_a_reader_s_policy():
         "true",
     ]
     assert [term.text for term in policy.terms(long)] == ["long(vcpu)"]
+    assert [term.text for term in policy.terms(documented)] == ["documented(vcpu)"]
+    assert [term.text for term in policy.terms(bare)] == ["apicv_active", "hlt_in_guest"]
     assert policy.terms(policy.Table(1 << 31))[0].holds(VcpuFacts(True, True, True, True, True))
 
 
