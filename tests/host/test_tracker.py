@@ -233,6 +233,11 @@ def test_an_hrtimer_that_posts() -> None:
     assert not tracker.host_hrtimers
 
 
+def test_the_last_span_ends_with_the_listing() -> None:
+    _, tracker = follow((VCPU, 1, ENTRY), (IDLE, 0, "kvm_fpu: load"), (IDLE, 0, "kvm_fpu: load"))
+    assert tracker.timeline.spans == [Span(ns(0), ns(2), ("vCPU", 7), "guest")]
+
+
 def test_an_hrtimer_that_kicks_its_vcpu_out_of_the_guest() -> None:
     kicked = on_cpu_1(IRQ.format(0xFD), ACCEPT.format(236), ENTRY, IRQ.format(0x25))
     timers, tracker = follow(*arm(), (IDLE, 0, EXPIRE), (IDLE, 0, CALLBACK_ENDS), *kicked)
