@@ -290,8 +290,8 @@ Before: """
     )
     gaps = (
         "\n  Longest times out of the guest, halts left out:\n"
-        "          250.0 us EXTERNAL_INTERRUPT, vCPU 0, at 5.100000 s\n"
-        "          250.0 us EXTERNAL_INTERRUPT, vCPU 0, at 5.200000 s"
+        "        250.0 us EXTERNAL_INTERRUPT, vCPU 0, at 5.100000 s\n"
+        "        250.0 us EXTERNAL_INTERRUPT, vCPU 0, at 5.200000 s"
     )
     assert text.count(gaps) == 2
     assert "Cannot be compared" not in text
