@@ -158,5 +158,5 @@ def use_of(vector: int) -> tuple[str, str]:
 
 def most_common(found: Interrupts) -> tuple[str, str]:
     """Return the most frequent handler and sender, "" where none is shown."""
-    handlers, senders = found.handlers.most_common(1), found.senders.most_common(1)
-    return (handlers[0][0] if handlers else ""), (senders[0][0] if senders else "")
+    handler, sender = (max(names, key=names.__getitem__, default="") for names in (found.handlers, found.senders))
+    return handler, sender

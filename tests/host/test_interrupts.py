@@ -55,6 +55,7 @@ def test_the_most_frequent_come_first_and_of_two_alike_the_smaller_vector() -> N
     ]
     assert table["not shown"][2:] == ["", "not shown", "", ""]
     assert table["0x25"][2:4] == ["", "a device"]
+    assert list(rows(leave(0x8000_0000))) == ["0x0"]
     assert table["0xfd"][2:4] == ["RESCHEDULE_VECTOR", "another CPU"]
 
 
@@ -71,6 +72,7 @@ def test_the_first_handler_on_that_pcpu_before_the_next_entry_counts() -> None:
 def test_of_several_handlers_the_most_frequent_is_named() -> None:
     irq = event("irq_handler_entry", irq=24, name="eth0")
     other = event("irq_handler_entry", irq=25, name="eth1")
+    assert rows(leave(DEVICE), irq, leave(DEVICE), other)["0x25"][4] == "irq 24 eth0"
     table = rows(*(each for handler in (irq, other, other) for each in (leave(DEVICE), handler)))
     assert table["0x25"] == [3, 100, "", "a device", "irq 25 eth1", ""]
 
