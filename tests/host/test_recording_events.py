@@ -47,13 +47,13 @@ def test_a_table_remembers_what_was_passed_over_and_lost() -> None:
 
 
 def test_what_is_no_recording_is_refused_naming_what_it_lacks() -> None:
-    with pytest.raises(ValueError, match="^trace: ") as refused:
+    with pytest.raises(ValueError, match=r"^trace: ") as refused:
         FrameEvents(read_kvm_trace(LISTING).drop(columns=["pid", "tgid"]))
     assert str(refused.value) == (
         "trace: DataFrame without pid, tgid is not allowed; it must be text, a path, or a table of read_kvm_trace or "
         "read_perf_kvm_stat"
     )
-    with pytest.raises(ValueError, match=r"^trace: int without time_s, "), events_of(5):  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"^trace: int without time_s, "), events_of(5):
         pass
     with pytest.raises(ValueError, match=r"^trace: DataFrame without time_s, "):
         FrameEvents(pd.DataFrame())

@@ -43,4 +43,4 @@ def test_a_column_that_is_missing_is_named() -> None:
     with pytest.raises(ValueError, match=r"^c: the row has no such column; there are: a, b$"):
         column(row, "c")
     with pytest.raises(ValueError, match=r"^row: .* is not allowed; it must be a mapping of columns to values"):
-        column([1, 2], "a")  # type: ignore[arg-type]
+        column([1, 2], "a")

@@ -88,7 +88,7 @@ def test_a_time_out_of_range_is_refused(seconds: float) -> None:
 )
 def test_what_is_not_there_is_refused_naming_up_to_twenty_that_are(there: Any, listed: str) -> None:
     column = pd.Series(list(there), dtype="Int64")
-    with pytest.raises(ValueError, match="^cpu=99 ") as refused:
+    with pytest.raises(ValueError, match=r"^cpu=99 ") as refused:
         present("cpu", 99, column)
     assert str(refused.value) == f"cpu=99 is not in the recording; there are: {listed}"
 
