@@ -69,9 +69,9 @@ class InterruptCounter:
             self.end(event.cpu)
             vector = self.vectors.of(event)
             if event.reason in IRQ_EXITS:
-                at, sender = self.sent.pop(event.cpu, (0, None))
-                near = sender is not None and event.time_ns - at < SENT_NS
-                self.waiting[event.cpu] = Waiting(vector, sender if near else None, self.vectors.modern)
+                sent = self.sent.pop(event.cpu, None)
+                sender = sent[1] if sent and event.time_ns - sent[0] < SENT_NS else None
+                self.waiting[event.cpu] = Waiting(vector, sender, self.vectors.modern)
         elif waiting := self.waiting.get(event.cpu):
             self.handled(waiting, event)
 

@@ -185,6 +185,13 @@ def test_a_rate_is_a_count_a_second_or_a_share():
     assert side.time("CPUID") == pytest.approx((math.nan, math.nan), nan_ok=True)
 
 
+def test_a_notebook_shows_the_verdict_above_a_table_without_lines():
+    told = kl.compare_recordings(table(BEFORE), table(AFTER), seconds=10, vcpus=1)
+    begins = f"<p style='text-align:left'><b>{told.verdict}</b></p><table class=\"dataframe\">"
+    assert told._repr_html_().split()[: len(begins.split())] == begins.split()
+    assert told._repr_html_().endswith("</table><ul></ul>")
+
+
 def test_the_limits_of_what_a_reader_says():
     told = kl.explain(table(AFTER))
     assert [length_of(told, seconds) for seconds in (None, 1e-6, 1e7)] == [None, 1e-6, 1e7]
