@@ -381,6 +381,15 @@ def test_the_periods_of_an_hrtimer() -> None:
     ]
 
 
+def test_a_period_that_is_queued_once_more_is_over() -> None:
+    timers, _ = follow(*arm(), (IDLE, 3, EXPIRE), (IDLE, 3, START), (IDLE, 3, START))
+    assert [(timer.armed_ns, timer.fired_ns, timer.ended_ns) for timer in timers] == [
+        (ns(5), None, ns(6)),
+        (ns(0), ns(4), None),
+        (ns(6), None, None),
+    ]
+
+
 def test_the_periods_of_a_preemption_timer() -> None:
     texts = [EXIT.format("MSR_WRITE"), WRITE.format(TMICT, 9), HV.format(1), ENTRY]
     expiry = [EXIT.format("PREEMPTION_TIMER"), HV.format(1), ACCEPT.format(236), ENTRY]
@@ -492,6 +501,12 @@ def test_two_writes_without_exits_between_them(second: str, after: int, armed_ns
 def test_two_deadlines_without_exits_between_them_are_two_timers() -> None:
     timers, _ = follow(*on_cpu_1(WRITE.format(TSC_DEADLINE, 1000), WRITE.format(TSC_DEADLINE, 1000)))
     assert [(timer.armed_ns, timer.ended_ns) for timer in timers] == [(ns(0), ns(1)), (ns(1), None)]
+
+
+def test_two_counts_of_an_xapic_without_exits_between_them_are_two_timers() -> None:
+    write = "kvm_apic: apic_write APIC_TMICT = 0x3e8"
+    timers, _ = follow_at((0, VCPU, 1, write), (200_000, VCPU, 1, write))
+    assert [(timer.armed_ns, timer.ended_ns) for timer in timers] == [(ns(0), ns(200)), (ns(200), None)]
 
 
 def test_two_hrtimers_without_exits_between_them_are_two_timers() -> None:
