@@ -130,7 +130,15 @@ def test_the_number_of_lapic_timers_has_a_limit(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize(
     ("mode", "pinned"),
-    [(None, None), ("", None), ("ABS|HARD", False), ("ABS|PINNED|HARD", True), ("0xa", True), ("0x8", False)],
+    [
+        (None, None),
+        ("", None),
+        ("ABS|HARD", False),
+        ("ABS|PINNED|HARD", True),
+        ("0xa", True),
+        ("0x9", False),
+        ("0x8", False),
+    ],
 )
 def test_the_mode_of_an_hrtimer_is_words_or_a_number(mode: str | None, pinned: bool | None) -> None:
     assert is_pinned(mode) is pinned
