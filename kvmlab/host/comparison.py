@@ -362,4 +362,5 @@ def times(row: Any) -> str:
 
 def shown(value: float) -> str:
     """Return a number as a cell shows it."""
-    return "-" if math.isnan(value) else f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    # From 999.5 on three digits round to 1e+03.
+    return "-" if math.isnan(value) else f"{value:,.3g}" if abs(value) < 999.5 else f"{value:,.0f}"

@@ -88,7 +88,7 @@ class GapFinder:
             what = event.task
         if what and not what.startswith("swapper/"):
             for pid, gap in self.open.items():
-                if gap.cpu == event.cpu and thread != pid and len(gap.ran) < MOST_KEPT:
+                if gap.cpu == event.cpu and thread != pid and (what in gap.ran or len(gap.ran) < MOST_KEPT):
                     gap.ran[what] += 1
 
     def close(self, entry: Event) -> None:

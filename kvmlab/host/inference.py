@@ -246,7 +246,7 @@ def sufficient(rule: policy.Policy, observations: Sequence[Observation], known: 
         for name in free
         for bit in (False, True)
     }
-    everywhere = (1 << len(every)) - 1
+    everywhere = -1  # all bits
     terms: Terms = []
     for size in range(LONGEST_TERM + 1):
         for names in itertools.combinations(free, size):

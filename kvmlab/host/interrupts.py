@@ -40,7 +40,8 @@ class Waiting:
     sender: str | None
     sure: bool
     """The vector is from a field of its own, or from its handler's event."""
-    handlers: list[str] = field(default_factory=list)
+    handler: str = ""
+    """What handled it first."""
 
 
 class InterruptCounter:
@@ -68,10 +69,10 @@ class InterruptCounter:
             self.end(event.cpu)
             vector = self.vectors.of(event)
             if event.reason in IRQ_EXITS:
-                at, sender = self.sent.pop(event.cpu, (0, None))
-                near = sender is not None and event.time_ns - at < SENT_NS
-                self.waiting[event.cpu] = Waiting(vector, sender if near else None, self.vectors.modern)
-        elif (waiting := self.waiting.get(event.cpu)) and len(waiting.handlers) < MOST_NAMES:
+                sent = self.sent.pop(event.cpu, None)
+                sender = sent[1] if sent and event.time_ns - sent[0] < SENT_NS else None
+                self.waiting[event.cpu] = Waiting(vector, sender, self.vectors.modern)
+        elif waiting := self.waiting.get(event.cpu):
             self.handled(waiting, event)
 
     def handled(self, waiting: Waiting, event: Event) -> None:
@@ -81,7 +82,7 @@ class InterruptCounter:
             return
         if waiting.vector is None and event.event.endswith("_entry") and isinstance(vector, int):
             waiting.vector, waiting.sure = vector, True
-        waiting.handlers.append(what)
+        waiting.handler = waiting.handler or what
 
     def end(self, cpu: int) -> None:
         """Count the interrupt exit that waits on a pCPU."""
@@ -92,10 +93,9 @@ class InterruptCounter:
         counts = self.known if waiting.sure or vector == NOT_SHOWN else self.from_info2
         found = counts.setdefault(vector, Interrupts())
         found.exits += 1
-        if waiting.handlers and len(found.handlers) < MOST_NAMES:
-            found.handlers[waiting.handlers[0]] += 1
-        if waiting.sender and len(found.senders) < MOST_NAMES:
-            found.senders[waiting.sender] += 1
+        for name, names in ((waiting.handler, found.handlers), (waiting.sender, found.senders)):
+            if name and (name in names or len(names) < MOST_NAMES):
+                names[name] += 1
 
     def result(self) -> dict[int, Interrupts]:
         """Return the counts by vector; `NOT_SHOWN` for exits whose vector the listing does not show."""
@@ -158,5 +158,5 @@ def use_of(vector: int) -> tuple[str, str]:
 
 def most_common(found: Interrupts) -> tuple[str, str]:
     """Return the most frequent handler and sender, "" where none is shown."""
-    handlers, senders = found.handlers.most_common(1), found.senders.most_common(1)
-    return (handlers[0][0] if handlers else ""), (senders[0][0] if senders else "")
+    handler, sender = (max(names, key=names.__getitem__, default="") for names in (found.handlers, found.senders))
+    return handler, sender

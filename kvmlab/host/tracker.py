@@ -108,6 +108,8 @@ class Tracker:
             self.callbacks.pop(event.cpu, None)
         elif event.cpu in self.callbacks:
             self.callbacks[event.cpu][1].end_ns = event.time_ns
+            if event.event == "hrtimer_expire_exit":
+                del self.callbacks[event.cpu]
         handler = HANDLERS.get(event.event)
         if handler is not None:
             handler(self, event)

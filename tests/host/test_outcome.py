@@ -7,7 +7,7 @@ import re
 import pytest
 
 import kvmlab as kl
-from kvmlab.host.outcome import fate
+from kvmlab.host.outcome import Outcome, fate, latency_ns, outcome_of
 from kvmlab.host.timers import Timer
 from tests.places import RECORDED
 
@@ -47,3 +47,79 @@ def test_later_than_any_recording_is_not_late_but_unknown(delta):
 def test_how_a_timer_ended(seen, ends):
     timer = Timer(vcpu=0, pid=1, armed_ns=100, pcpu=1, arm_exit="MSR_WRITE", **{"value": 7, "msr": 0x6E0, **seen})
     assert fate(timer) == ends
+
+
+def armed(**seen):
+    """Return a timer that was armed on pCPU 1."""
+    return Timer(vcpu=0, pid=1, armed_ns=100, pcpu=1, arm_exit="MSR_WRITE", **{"value": 7, "msr": 0x6E0, **seen})
+
+
+FIRED = {"backend": "hrtimer", "fired_ns": 500, "fired_cpu": 3, "vcpu_cpu": 1}
+IRQ = "EXTERNAL_INTERRUPT"
+UNSEEN = "not visible"
+
+
+@pytest.mark.parametrize(
+    ("seen", "outcome"),
+    [
+        # backend, fires_on, expiry_exit, delivery, fate
+        ({}, (UNSEEN, None, None, UNSEEN, "still armed")),
+        ({"value": 0, "backend": "hrtimer"}, (None, None, None, None, "disarmed")),
+        ({"value": None, "backend": "hv"}, ("hv", None, None, UNSEEN, "still armed")),
+        ({"value": 1, "backend": "hv", "ended_ns": 900}, ("hv", None, None, UNSEEN, "armed anew")),
+        ({"at_arm": True, "fired_ns": 110, "accepted_ns": 110}, (None, None, None, "at_arm", "delivered")),
+        (FIRED, ("hrtimer", "housekeeping", None, UNSEEN, UNSEEN)),
+        ({**FIRED, "posted": True, "accepted_ns": 510}, ("hrtimer", "housekeeping", None, "posted", "delivered")),
+        ({**FIRED, "fired_cpu": 1, "expiry_exit": IRQ}, ("hrtimer", "own", IRQ, UNSEEN, UNSEEN)),
+        # The vCPU has moved since: where it was armed, or to a housekeeping CPU, cannot be told.
+        ({**FIRED, "fired_cpu": 1, "vcpu_cpu": 2}, ("hrtimer", UNSEEN, None, UNSEEN, UNSEEN)),
+        ({**FIRED, "fired_cpu": 2, "vcpu_cpu": 2}, ("hrtimer", "own", None, UNSEEN, UNSEEN)),
+        # Delivered, or fired, but not where.
+        ({"accepted_ns": 510, "backend": "hrtimer"}, ("hrtimer", UNSEEN, None, "vm_entry", "delivered")),
+        ({"fired_ns": 500, "backend": "hrtimer"}, ("hrtimer", UNSEEN, None, UNSEEN, UNSEEN)),
+    ],
+)
+def test_the_outcome_of_a_timer(seen, outcome):
+    assert outcome_of(armed(**seen)) == Outcome(*outcome)
+
+
+WAITED = {"delta": 90, "wait_ns": 600, "accepted_ns": 610, "entry_ns": 650}
+COUNTED = {"msr": 0x838, "backend": "hrtimer", "late_ns": 30, "fired_ns": 500, "entry_ns": 540}
+
+
+@pytest.mark.parametrize(
+    ("seen", "ghz", "ns"),
+    [
+        ({}, 3.0, None),
+        # 90 cycles of a third of a ns late when it waited, and 50 ns later in the guest.
+        (WAITED, 3.0, 80),
+        (WAITED, None, None),
+        ({**WAITED, "delta": -90}, 3.0, 20),
+        ({**WAITED, "delta": -900}, 3.0, 0),
+        ({**WAITED, "delta": 0}, 3.0, 50),
+        ({**WAITED, "delta": 5}, 3.0, 52),  # 1.67 ns are 2
+        ({**WAITED, "delta": None}, 3.0, None),
+        ({**WAITED, "wait_ns": None}, 3.0, None),
+        # A post reaches the guest when the virtual APIC takes it, and waits before or after.
+        ({**WAITED, "posted": True}, 3.0, 40),
+        ({**WAITED, "at_arm": True}, 3.0, 40),
+        ({**WAITED, "posted": True, "accepted_ns": 590}, 3.0, 30),
+        ({**WAITED, "entry_ns": None}, 3.0, None),
+        ({**WAITED, "delta": (1 << 62) - 1024}, 1.0, (1 << 62) - 1024 + 50),
+        ({**WAITED, "delta": 1 << 62}, 1.0, None),
+        ({**WAITED, "delta": -(1 << 62)}, 1.0, None),
+        # Of a count, the hrtimer's own expiry is the deadline: 30 ns late, and 40 ns later in the guest.
+        (COUNTED, None, 70),
+        (COUNTED, 3.0, 70),
+        ({**COUNTED, "late_ns": -100}, None, 0),
+        ({**COUNTED, "late_ns": None}, None, None),
+        ({**COUNTED, "fired_ns": None}, None, None),
+        ({**COUNTED, "backend": "hv"}, None, None),
+        ({**COUNTED, "msr": None}, None, None),
+        ({**COUNTED, "msr": 0x6E0}, None, None),
+        ({**COUNTED, "entry_ns": None}, None, None),
+        ({**COUNTED, "posted": True, "accepted_ns": 505}, None, 35),
+    ],
+)
+def test_how_late_a_timer_was(seen, ghz, ns):
+    assert latency_ns(armed(**seen), ghz) == ns
