@@ -88,20 +88,21 @@ def read_rtla_hist(source: Source, lines: Lines, bucket: int) -> Latencies:
     """Read a histogram of rtla."""
     unit = "us"
     names: list[str] = []
-    has_header = False
+    start: int | None = None  # of the header
     table: dict[int, list[int]] = {}
     below: dict[str, list[float | None]] = {}
-    number = start = 1
+    number = 1
     for number, line in lines:
         text = line.strip()
         if found := _UNIT.fullmatch(text):
             unit = found[1]
         elif found := _HEADER.fullmatch(text):
-            names, start = _names(source, number, found[1], has_header), number
-            has_header = True
+            names, start = _names(source, number, found[1], start is not None), number
         elif found := _SUMMARY.fullmatch(text):
             values = [None if word == "-" else float(word) for word in found[2].split()]
-            if has_header and not names and values == [0]:
+            if start is None:
+                raise source.refuse(number, text, "the header above it, Index and the columns' names")
+            if not names and values == [0]:
                 values = []  # no sample was recorded: one 0 stands for all columns, of which there are none
             if len(values) != len(names):
                 expected = f"{len(names)} numbers, as in the header of line {start}, {OR_WRAPPED}"
@@ -111,13 +112,13 @@ def read_rtla_hist(source: Source, lines: Lines, bucket: int) -> Latencies:
             below[found[1]] = values
             if found[1] == "max":
                 break  # newer versions go on with the sums over all CPUs, and perhaps an analysis
-        elif has_header and text and not text.startswith("#"):
+        elif start is not None and text and not text.startswith("#"):
             add_row(source, number, text, table, len(names))
     if "max" not in below or "count" not in below:
         raise source.refuse(number, "the end", "the lines over:, count:, min:, avg: and max: below the histogram")
     for low in table:
         if low % bucket:
-            raise source.refuse(start, f"a row of {low}", f"multiples of bucket={bucket}")
+            raise source.refuse(start or 1, f"a row of {low}", f"multiples of bucket={bucket}")
     return Latencies(RTLA, unit, _series(source, number, names, table, below), bucket)
 
 
