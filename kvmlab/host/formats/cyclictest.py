@@ -54,9 +54,9 @@ def read_cyclictest(source: Source, lines: Lines, unit: str) -> Latencies:
         elif text.startswith("T:"):
             whole = lines.joined(number, text, _read_thread)
             name, series = _thread(source, number, whole)
+            threads[name] = series
             if len(threads) > MAX_SERIES:
                 raise source.refuse(number, text, f"at most {MAX_SERIES} threads")
-            threads[name] = series
         elif begun and not below and text and not text.startswith("#"):
             columns = add_row(source, number, text, table, columns)
         elif begun and ONLY_NUMBERS.fullmatch(text):
