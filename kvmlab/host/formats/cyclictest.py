@@ -97,7 +97,7 @@ def _cyclic_series(
     names = [f"thread {i}" for i in range(count)]
     if table and "Total" in below:
         add_up(source, line, names, table, below["Total"])
-    totals, overs = below.get("Total"), below.get("Histogram Overflows", [0] * (count + 1))
+    totals, overs = below.get("Total"), below.get("Histogram Overflows", [0] * count)
     return {
         name: Series(
             Counter({low: counts[i] for low, counts in table.items() if counts[i]}),
