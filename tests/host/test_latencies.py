@@ -450,3 +450,28 @@ def test_cyclictest_has_only_so_many_threads(monkeypatch):
     three = THREADS + "".join(THREADS.splitlines(True)[2].replace("T: 0", f"T: {i}") for i in (2, 3, 4))
     with pytest.raises(ValueError, match=r"line 7: found 'T: 2 .*; expected at most 2 threads"):
         read_latencies(three)
+
+
+def test_a_histogram_may_be_as_large_as_that(monkeypatch):
+    monkeypatch.setattr(formats.series, "MAX_BUCKETS", 10)
+    assert len(read_latencies(CYCLICTEST)) == 2
+    monkeypatch.setattr(formats.series, "MAX_BUCKETS", 9)
+    with pytest.raises(ValueError, match=r"line 7: found '000041 .*; expected at most 9 counts in a histogram"):
+        read_latencies(CYCLICTEST)
+
+
+@pytest.mark.parametrize(
+    ("row", "complaint"),
+    [
+        ("000006 000000", "line 5: found '000006 000000'; expected 2 counts, as above, not cut off, and not wrapped"),
+        ("000006 000700 000800 000000", "line 5: .*; expected 2 counts, as above"),
+        ("000005 000700 000800", "line 5: found '000005 .*; expected a latency above 5, as rows are in order"),
+        ("000003 000700 000800", "line 5: found '000003 .*; expected a latency above 5, as rows are in order"),
+        ("000006 000700 000800 x", "line 5: .*; expected a row of a histogram: a latency and a count for each column"),
+    ],
+)
+def test_a_bad_row_of_a_histogram_is_refused(row, complaint):
+    text = CYCLICTEST.replace("000006 000700\t000800\t", row)
+    assert text != CYCLICTEST
+    with pytest.raises(ValueError, match=f"^the text, {complaint}"):
+        read_latencies(text)
