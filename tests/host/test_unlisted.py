@@ -69,6 +69,7 @@ def table(samples: list[int], shares: list[float], times: list[float], **attrs: 
         # Without a total, the shares say how many there were: 2 are 67 % of 3.
         (table([1, 1], [33.5, 33.5], [25, 25], total_samples=None), Unlisted(1, 3, 50.0, 0, True)),
         (table([3, 4], [30, 40], [50, 50]), Unlisted(3, 10, 0.0, 0, True)),
+        (table([500, 500], [20, 30], [50, 50]), Unlisted(1000, 2000, 0.0, 0, True)),
         (table([1, 1], [50, 50], [25, 75], dots=True), Unlisted(0, 2, 0.0, 0, True, True)),
         (table([3, 4], [NAN, NAN], [NAN, NAN], lost_events=None), Unlisted(0, 7, NAN, 0, False)),
     ],
