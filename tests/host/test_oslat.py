@@ -26,17 +26,17 @@ WHOLE = (
     Duration:\t 10.001 10.001 10.001 10.001 10.001 (sec)
 """
 )
-# Rows of 0.5 us, and empty ones left out.
+# Rows of 0.335 us, and empty ones left out.
 FINE = (
     HEAD
     + """\
 Core: 0 1
-0.500 (us): 90 5
+0.335 (us): 90 5
 ...
-1.501 (us): 8 3
+1.005 (us): 8 3
 
-2.001 (us): 2 2
-3.001 (us): 0 1 (including overflows)
+1.340 (us): 2 2
+2.010 (us): 0 1 (including overflows)
 Minimum: 0.410 1.001 (us)
 Average: 0.612 0.700 (us)
 Maximum: 1.003 3.001 (us)
@@ -68,17 +68,17 @@ Maximum: 1.003 3.001 (us)
         (
             FINE,
             {
-                "core 0": [100, 612, 410, 0, 1501, 1501, 1003],
-                "core 1": [11, 700, 1001, 1001, NAN, NAN, 3001],
+                "core 0": [100, 612, 410, 0, 1005, 1005, 1003],
+                "core 1": [11, 700, 1001, 670, NAN, NAN, 3001],
             },
             [0, 1],
             [
-                ("core 0", 0, 500, 90),
-                ("core 0", 1001, 1501, 8),
-                ("core 0", 1501, 2001, 2),
-                ("core 1", 0, 500, 5),
-                ("core 1", 1001, 1501, 3),
-                ("core 1", 1501, 2001, 2),
+                ("core 0", 0, 335, 90),
+                ("core 0", 670, 1005, 8),
+                ("core 0", 1005, 1340, 2),
+                ("core 1", 0, 335, 5),
+                ("core 1", 670, 1005, 3),
+                ("core 1", 1005, 1340, 2),
             ],
         ),
         (
@@ -136,7 +136,7 @@ END = r"Core:, the rows up to \(including overflows\), Minimum, Average and Maxi
         ),
         (WHOLE.replace("Core:\t 4 6", "Core:\t 4 4"), f"line 14: found 'the end'; expected {END}"),
         (WHOLE.replace("Average", "Mean"), f"line 14: found 'the end'; expected {END}"),
-        (FINE.partition("3.001")[0], f"line 9: found 'the end'; expected {END}"),
+        (FINE.partition("2.010")[0], f"line 9: found 'the end'; expected {END}"),
     ],
 )
 def test_bad_output_is_refused_with_its_line(text: str, complaint: str) -> None:
