@@ -167,7 +167,7 @@ def _screens(source: Source, interval_s: float) -> list[Screen]:
             if not screens or screens[-1].ended:
                 screens.append(Screen(number, "batch"))
             _add(source, number, found, screens[-1])
-        elif _EVENT.fullmatch(line.split(maxsplit=1)[0] if line.split() else "") and screens:
+        elif screens and _EVENT.fullmatch((line.split() or [""])[0]):
             raise source.refuse(number, line.strip(), _A_ROW)
         if len(screens) > MAX_SCREENS:
             raise source.refuse(number, line.strip(), f"at most {MAX_SCREENS} screens")
