@@ -75,7 +75,7 @@ def test_the_numbers_of_hwlatdetect(text: str, row: list[float], histogram: list
         ),
         (
             HWLAT.partition("Max")[0] + "and prose\n",
-            "line 5: found 'and prose'; expected the line Samples recorded: of",
+            "line 5: found 'the end'; expected the line Samples recorded: of",
         ),
     ],
 )

@@ -224,5 +224,9 @@ def test_lines_can_be_looked_at_before_they_are_read() -> None:
     assert lines.peek(2) == (3, "c")
     assert lines.peek() == (1, "a")
     assert lines.peek(3) is None
-    assert list(lines) == [(1, "a"), (2, "b"), (3, "c")]
+    assert lines.number == 0
+    assert next(lines) == (1, "a")
+    assert lines.number == 1
+    assert list(lines) == [(2, "b"), (3, "c")]
     assert lines.peek() is None
+    assert lines.number == 3
