@@ -217,6 +217,9 @@ def test_a_line_that_could_be_joined_in_two_ways_is_refused(text: str, read: Cal
 def test_two_ways_that_say_the_same_are_one() -> None:
     lines = lines_of("a\n1")
     assert lines.joined(*next(lines), lambda text: ["a", "1"] if text in ("a 1", "a1") else None) == "a 1"
+    lines = lines_of("a\n1\nb")
+    assert lines.joined(*next(lines), lambda text: "same" if text in ("a", "a 1", "a1") else None) == "a 1"
+    assert next(lines) == (3, "b")
 
 
 def test_lines_can_be_looked_at_before_they_are_read() -> None:
