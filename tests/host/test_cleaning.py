@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from kvmlab.host.formats import read_any, read_kvm_trace, read_latencies, read_perf_kvm_stat
+from kvmlab.host.formats.cleaning import JOINED, NUMBERS, QUOTES, CleaningLog
 from kvmlab.host.formats.lines import Source, open_source
 from tests.host.recorded import REPORTS, TRACES
 from tests.host.twins import TWINS
@@ -41,6 +42,10 @@ def lines_of(text: str) -> list[str]:
         ("> 3:a\n> 4:b\n", ["a", "b"]),
         ("3:> a\n4:> b\n", ["a", "b"]),
         ("7:alone\n", ["alone"]),
+        ("\n7:alone\n", ["", "alone"]),
+        ("100000\ta\n100001\tb\n", ["a", "b"]),
+        ("a\x0fb\n", ["ab"]),
+        ("a\x1b(Bb\n", ["ab"]),
         ("     1\ta\n     2\tb\n", ["a", "b"]),
         ("     1  a\n     2  b\n", ["a", "b"]),
         ("\x1b[31ma\x1b[0m \x1b[01;32mb\x1b[m\x1b[K\n", ["a b"]),
@@ -66,6 +71,11 @@ def test_what_is_taken_off(text: str, lines: list[str]) -> None:
         "7-77 [000]\n8-78 [000]\n",
         "9: and prose\nmore prose\n",
         "--\n",
+        "7:a\n7:b\n",
+        "7:a\n6:b\n",
+        "7-alone\n",
+        "     1\talone\n",
+        "prose\n7:alone\n",
     ],
 )
 def test_what_a_tool_prints_stays(text: str) -> None:
@@ -81,6 +91,34 @@ def test_what_was_taken_off_is_said_once() -> None:
         "Taken off: a terminal's escape sequences (1 line), quote marks of a mail (3 lines), "
         "blanks of a web page or mail program (1 line)."
     )
+
+
+@pytest.mark.parametrize(
+    ("counts", "encoding", "sentence"),
+    [
+        ({}, None, ""),
+        ({QUOTES: 1}, None, "Taken off: quote marks of a mail (1 line)."),
+        ({QUOTES: 2, NUMBERS: 1}, None, "Taken off: quote marks of a mail (2 lines), line numbers (1 line)."),
+        ({JOINED: 1}, None, "Joined: 1 wrapped line."),
+        (
+            {JOINED: 2, NUMBERS: 3},
+            "UTF-16",
+            "Taken off: line numbers (3 lines); joined: 2 wrapped lines; decoded from UTF-16.",
+        ),
+        ({}, "UTF-16", "Decoded from UTF-16."),
+    ],
+)
+def test_what_was_done_to_a_text_is_one_sentence(counts: dict[str, int], encoding: str | None, sentence: str) -> None:
+    log = CleaningLog()
+    log.lines.update(counts)
+    log.encoding = encoding
+    assert log.sentence() == sentence
+
+
+def test_lines_without_their_numbers_are_counted() -> None:
+    source = open_source("3-a\n4:b\n--\n7:c\nd\n")
+    assert [line for _, line in source.lines()] == ["a", "b", "", "c", "d"]
+    assert source.log.sentence() == "Taken off: line numbers (3 lines)."
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])

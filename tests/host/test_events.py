@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from kvmlab.host.formats import read_kvm_trace, read_perf_kvm_stat
+from kvmlab.host.formats.events import Listing
+from kvmlab.host.formats.lines import open_source
 from tests.host.recorded import REPORTS, TRACES
 from tests.places import RECORDED
 from tests.strategies import few
@@ -431,3 +433,101 @@ def test_a_number_has_64_bits(event, message, fits):
     assert fits in fields.values()
     with pytest.raises(ValueError, match=rf"line 1: found '{event}: "):
         read_kvm_trace(line.format(event, message.format(fits + 1)))
+
+
+# Where a listing is, and what it says of itself ----------------------------------------------------------------------
+
+KNOWN = " kt-617 [000] d..1.  8.000001: kvm_entry: vcpu 0"
+OTHER = " kt-617 [000] d..1.  8.000002: kvm_fpu: load"
+
+
+def test_a_listing_knows_its_line_and_what_was_lost_so_far() -> None:
+    text = (
+        f"# tracer: nop\n{KNOWN}\nCPU:3 [LOST 12 EVENTS]\nprose here too\n\n{OTHER}\nCPU:1 [3 EVENTS DROPPED]\n[...]\n"
+    )
+    listing = Listing(open_source(text))
+    assert (listing.line, listing.lost_events, listing.left_out, listing.notes()) == (0, 0, 0, [])
+    places = [(event.event, listing.line, listing.lost_events, listing.left_out) for event in listing]
+    assert places == [("kvm_entry", 2, 0, 0), ("kvm_fpu", 6, 12, 0)]
+    assert (listing.line, listing.lost_events, listing.left_out) == (8, 15, 1)
+    assert listing.passed_over == {"lines of other text": 1, "marks of lines left out": 1}
+    assert listing.notes() == [
+        "Passed over: lines of other text (1).",
+        "Lines were left out in 1 place: events are missing there.",
+    ]
+
+
+def test_every_place_where_lines_were_left_out_is_counted() -> None:
+    trace = read_kvm_trace(f"{KNOWN}\n[...]\n{OTHER}\n...\n")
+    assert trace.attrs["notes"] == ["Lines were left out in 2 places: events are missing there."]
+    assert trace.attrs["passed_over"] == {"marks of lines left out": 2}
+    assert read_kvm_trace(KNOWN).attrs == {"lost_events": 0, "passed_over": {}, "notes": []}
+
+
+def test_as_many_events_are_read_as_the_limit_says() -> None:
+    text = f"# a comment\n{KNOWN}\nprose here too\n{OTHER}\n{KNOWN}\n"
+    assert len(read_kvm_trace(text, limit=3)) == 3
+    assert len(read_kvm_trace(text, limit=10**9)) == 3
+    with pytest.raises(ValueError, match=r"the text, line 5: found 'kvm_entry'; expected at most 2 events \(limit=2\)"):
+        read_kvm_trace(text, limit=2)
+    with pytest.raises(ValueError, match=r"the text, line 4: found 'kvm_fpu'; expected at most 1 events \(limit=1\)"):
+        read_kvm_trace(text, limit=1)
+
+
+def test_a_mark_is_told_from_other_prints() -> None:
+    lines = [KNOWN.replace("kvm_entry: vcpu 0", rest) for rest in ("print: tracing_mark_write: A b", "print: A b")]
+    trace = read_kvm_trace("\n".join([*lines, KNOWN.replace("kvm_entry: vcpu 0", "my_event: tracing_mark_write: A")]))
+    assert trace["event"].tolist() == ["tracing_mark_write", "print", "my_event"]
+    assert [fields["text"] for fields in trace["fields"]] == ["A b", "A b", "tracing_mark_write: A"]
+
+
+def test_pairs_that_were_wrapped_off_are_joined_and_counted() -> None:
+    pairs = " kt-617 [000] d..1.  8.000003: sched_switch: prev_comm=a prev_pid=1"
+    trace = read_kvm_trace(f"{pairs}\nprev_prio=5\n==> next_comm=b\n\nc=1 is said here\n{KNOWN}\n")
+    assert trace["fields"][0] == {"prev_comm": "a", "prev_pid": 1, "prev_prio": 5, "next_comm": "b"}
+    assert trace.attrs["notes"] == ["Joined: 2 wrapped lines.", "Passed over: lines of other text (1)."]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (
+            f"{OTHER}\n0x14\n",
+            "line 2: found '0x14'; expected a blank line before other text; this may be the end of kvm_fpu",
+        ),
+        (
+            f"{KNOWN}\n{OTHER}\n word\n",
+            "line 3: found 'word'; expected .*; this may be the end of kvm_fpu in line 2, wrapped",
+        ),
+        ("\nprose\n\nmore of it\n\n", "line 4: found 'more of it'; expected an event: .*; there is none"),
+        (
+            f"{KNOWN}\n kt-617 [000] 8.000003: kvm_entry\n",
+            r"line 2: found 'kt-617 \[000\] 8.000003: kvm_entry'; expected",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_line(text: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match=f"^the text, {complaint}"):
+        read_kvm_trace(text)
+
+
+def test_a_row_of_the_table_has_what_the_line_says() -> None:
+    text = (
+        "  CPU 1/KVM-812 ( 800) [005] d..1. 40.000100: kvm_exit: vcpu 1 reason HLT rip 0x2000 info 0 0\n"
+        "  kt-7 [006] 40.000200: kvm_userspace_exit: reason restart (4)\n"
+        "  kt-7 [006] 40.000300: my_event: vcpu=3 reason=5\n"
+        "  kt-7 [006] 40.000400: kvm_hv_timer_state: vcpu_id 1f hv_timer 1\n"
+    )
+    trace = read_kvm_trace(text)
+    assert trace.drop(columns="fields").astype(object).where(trace.notna(), None).to_numpy().tolist() == [
+        [40.0001, 40_000_100_000, 5, "CPU 1/KVM", 812, "kvm_exit", 1, "HLT", "d..1.", 800],
+        [40.0002, 40_000_200_000, 6, "kt", 7, "kvm_userspace_exit", None, None, None, None],
+        [40.0003, 40_000_300_000, 6, "kt", 7, "my_event", None, None, None, None],
+        [40.0004, 40_000_400_000, 6, "kt", 7, "kvm_hv_timer_state", 31, None, None, None],
+    ]
+    assert trace["fields"].tolist() == [
+        {"rip": 0x2000, "info1": 0, "info2": 0},
+        {"reason": "restart", "code": 4},
+        {"vcpu": 3, "reason": 5},
+        {"hv_timer": 1},
+    ]

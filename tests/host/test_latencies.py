@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 
 import pytest
 from hypothesis import given, strategies as st
 
 from kvmlab.host import formats
 from kvmlab.host.formats import read_any, read_latencies, read_latency_histogram, read_unit_test_vmexit, sniff
+from kvmlab.host.formats.cyclictest import is_cyclictest
 from tests.places import RECORDED
 from tests.strategies import few
 
@@ -267,3 +269,209 @@ def test_a_histogram_has_a_greatest_size(monkeypatch):
         read_latencies(CYCLICTEST)
     with pytest.raises(ValueError, match=r"at most 5 different latencies"):
         read_latencies("".join(f"latency: {i}\n" for i in range(9)))
+
+
+@pytest.mark.parametrize(
+    ("options", "factor", "unit"), [({}, 1, "cycles"), ({"tsc_ghz": 2.5}, 0.4, "ns"), ({"tsc_ghz": 10}, 0.1, "ns")]
+)
+def test_every_number_of_tscdeadline_latency(options, factor, unit):
+    table = read_latencies(TSCDEADLINE, **options)
+    assert table.attrs == {"tool": "tscdeadline_latency", "unit": unit, "over": {"guest": 0}, "notes": []}
+    assert table.index.name == "series"
+    assert list(table.columns) == ["count", "mean", "min", "p50", "p99", "p99.9", "max"]
+    cycles = [2528, 2300, 2300, 3100, 3100, 3100]
+    assert table.loc["guest"].tolist() == pytest.approx([4, *(each * factor for each in cycles)], rel=1e-12)
+    histogram = read_latency_histogram(TSCDEADLINE, **options)
+    assert histogram.attrs == {"tool": "tscdeadline_latency", "unit": unit}
+    assert list(histogram.columns) == ["series", "low_ns", "high_ns", "count"]
+    assert histogram["series"].tolist() == ["guest"] * 3
+    assert histogram["low_ns"].tolist() == pytest.approx([2300 * factor, 2412 * factor, 3100 * factor], rel=1e-12)
+    assert histogram["high_ns"].tolist() == pytest.approx([2301 * factor, 2413 * factor, 3101 * factor], rel=1e-12)
+    assert histogram["count"].tolist() == [2, 1, 1]
+
+
+def test_a_latency_may_be_negative():
+    assert read_latencies("latency: -5\nlatency: 7\n").loc["guest"].tolist() == [2, 1, -5, -5, 7, 7, 7]
+
+
+def test_a_unit_of_ns_is_said_without_a_frequency():
+    assert read_latencies(CYCLICTEST).attrs["unit"] == read_latency_histogram(CYCLICTEST).attrs["unit"] == "ns"
+    for read in (read_latencies, read_latency_histogram):
+        assert read(CYCLICTEST, tsc_ghz=2.5).equals(read(CYCLICTEST))
+
+
+def test_what_a_reader_is_told_has_limits():
+    assert read_latencies(TSCDEADLINE, tsc_ghz=0.1).loc["guest", "max"] == pytest.approx(31000)
+    for ghz in (0.09, 10.5):
+        with pytest.raises(ValueError, match=r"tsc_ghz: .* is not allowed; it must be .* from 0.1 to 10"):
+            read_latencies(TSCDEADLINE, tsc_ghz=ghz)
+    assert read_latencies(
+        RTLA.partition("\n1 ")[0] + "\nover: 0 0 0 0\ncount: 58572 0 59373 0\nmax: 1 1 1 1\n", bucket=10**9
+    ).shape
+    for bucket in (0, 10**9 + 1):
+        with pytest.raises(ValueError, match=r"bucket: .* is not allowed; it must be an integer from 1 to 1000000000"):
+            read_latencies(RTLA, bucket=bucket)
+    with pytest.raises(ValueError, match=r"unit: 'ms' is not allowed; .*ns"):
+        read_latencies(CYCLICTEST, unit="ms")
+
+
+def test_only_so_many_different_latencies_are_kept(monkeypatch):
+    monkeypatch.setattr(formats.latencies, "MAX_BUCKETS", 3)
+    assert read_latencies(TSCDEADLINE).loc["guest", "count"] == 4
+    with pytest.raises(ValueError, match=r"line 10: found 'latency: 9'; expected at most 3 different latencies"):
+        read_latencies(TSCDEADLINE + "latency: 9\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (
+            "prose\n\n  \n",
+            r"line 1: found 'prose'; expected the output of cyclictest, rtla, tscdeadline_latency, oslat",
+        ),
+        ("\n\nprose\nmore\n\n", "line 4: found 'more'; expected the output of"),
+        (
+            "latency: 7\n latency: many \n",
+            "line 2: found 'latency: many'; expected latency: and a whole number of cycles",
+        ),
+    ],
+)
+def test_a_text_of_no_tool_is_refused_with_its_last_line(text, complaint):
+    with pytest.raises(ValueError, match=rf"^the text.*, {complaint}"):
+        read_latencies(text)
+
+
+# cyclictest, number by number -----------------------------------------------------------------------------------------
+
+NAN = math.nan
+WITHOUT_TOTAL = CYCLICTEST.replace("# Total: 000000951 000000990\n", "").replace(
+    "Overflows: 00000 00001", "Overflows: 00003 00001"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "rows", "over"),
+    [
+        (
+            CYCLICTEST,
+            [[951, 6000, 5000, 6000, 9000, 41000, 41000], [991, 7000, 5000, 6000, 9000, NAN, 52000]],
+            [0, 1],
+        ),
+        (
+            WITHOUT_TOTAL,
+            [[954, 6000, 5000, 6000, 9000, NAN, 41000], [991, 7000, 5000, 6000, 9000, NAN, 52000]],
+            [3, 1],
+        ),
+        (
+            CYCLICTEST.partition("# Histogram Overflows")[0],
+            [[951, 6000, 5000, 6000, 9000, 41000, 41000], [990, 7000, 5000, 6000, 9000, 9000, 52000]],
+            [0, 0],
+        ),
+        (THREADS, [[200, 5000, 3000, NAN, NAN, NAN, 12000], [133, 6000, 4000, NAN, NAN, NAN, 21000]], [0, 0]),
+    ],
+)
+def test_every_number_of_cyclictest(text, rows, over):
+    table = read_latencies(text)
+    assert table.index.tolist() == ["thread 0", "thread 1"]
+    for row, expected in zip(table.to_numpy().tolist(), rows, strict=True):
+        assert row == pytest.approx(expected, rel=1e-12, nan_ok=True)
+    assert list(table.attrs["over"].values()) == over
+
+
+def test_a_line_of_a_thread_may_be_wrapped():
+    line = "T: 7 (24072) P:80 I:1000 C: 100 Min: 4 Act: 5 Avg: 5\nMax: 11\n"
+    for text in (line, line + "and prose\n", THREADS.splitlines()[2] + "\n" + line + line.replace("7 (", "8 (")):
+        table = read_latencies(text)
+        assert table.loc["thread 7"].dropna().to_dict() == {"count": 100, "mean": 5000, "min": 4000, "max": 11000}
+        assert table.attrs["notes"] == [
+            f"Joined: {text.count('Max: 11')} wrapped line{'s' * (text.count('Max: 11') > 1)}."
+        ]
+
+
+@pytest.mark.parametrize(
+    ("line", "is_its"),
+    [
+        ("# Histogram", True),
+        ("T: 0 (24072) P:80 I:1000 C:    100 Min:      4 Act:    5 Avg:    5 Max:      11", True),
+        ("T: 0 (24072) P:80", True),
+        ("T: 0", False),
+        ("# Total: 000000951 000000990", False),
+        ("000005 000100", False),
+    ],
+)
+def test_a_line_of_cyclictest_is_told_from_others(line, is_its):
+    assert is_cyclictest(line) is is_its
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (CYCLICTEST + "# Histogram\n", "line 16: found '# Histogram'; expected one histogram; this is the second"),
+        (
+            CYCLICTEST + "# Total: 1 1\n",
+            "line 16: found '# Total: 1 1'; expected each line of totals once, below # Histogram",
+        ),
+        (
+            THREADS + "# Total: 1 1\n",
+            "line 7: found '# Total: 1 1'; expected each line of totals once, below # Histogram",
+        ),
+        (CYCLICTEST + "12 13\n", "line 16: found '12 13'; expected lines of totals, not cut off, and not wrapped"),
+        (
+            CYCLICTEST.replace("00005 00005", "00005 00005 00005 00005"),
+            "line 15: found '# Total: with 2 numbers'; expected 4, one a thread",
+        ),
+        (
+            CYCLICTEST.replace("Latencies: 00005 00005", "Latencies: 00005").replace("951 000000990", "951 990 991"),
+            "line 15: found '# Total: with 3 numbers'; expected 1, one a thread",
+        ),
+        (
+            re.sub("(Total|Latencies|Overflows): .*", r"\1: 951 951 951 951", CYCLICTEST),
+            "line 15: found 'a histogram of 2 columns'; expected 4, one a thread, as below it",
+        ),
+        (
+            CYCLICTEST.replace("# Max", "# Most"),
+            r"line 15: found 'the end, after # Histogram in line 2'; expected a line # Max L",
+        ),
+        (
+            "prose\n" + CYCLICTEST.partition("# Total")[0],
+            r"line 8: found 'the end, after # Histogram in line 3'; expected a line",
+        ),
+        (THREADS + "T: 2 (7) P:80 I:10", "line 7: found 'T: 2 .7. P:80 I:10'; expected T: n .tid. P: n"),
+    ],
+)
+def test_bad_output_of_cyclictest_is_refused_with_its_line(text, complaint):
+    with pytest.raises(ValueError, match=f"^the text, {complaint}"):
+        read_latencies(text)
+
+
+def test_cyclictest_has_only_so_many_threads(monkeypatch):
+    monkeypatch.setattr(formats.cyclictest, "MAX_SERIES", 2)
+    assert len(read_latencies(THREADS)) == 2
+    three = THREADS + "".join(THREADS.splitlines(True)[2].replace("T: 0", f"T: {i}") for i in (2, 3, 4))
+    with pytest.raises(ValueError, match=r"line 7: found 'T: 2 .*; expected at most 2 threads"):
+        read_latencies(three)
+
+
+def test_a_histogram_may_be_as_large_as_that(monkeypatch):
+    monkeypatch.setattr(formats.series, "MAX_BUCKETS", 10)
+    assert len(read_latencies(CYCLICTEST)) == 2
+    monkeypatch.setattr(formats.series, "MAX_BUCKETS", 9)
+    with pytest.raises(ValueError, match=r"line 7: found '000041 .*; expected at most 9 counts in a histogram"):
+        read_latencies(CYCLICTEST)
+
+
+@pytest.mark.parametrize(
+    ("row", "complaint"),
+    [
+        ("000006 000000", "line 5: found '000006 000000'; expected 2 counts, as above, not cut off, and not wrapped"),
+        ("000006 000700 000800 000000", "line 5: .*; expected 2 counts, as above"),
+        ("000005 000700 000800", "line 5: found '000005 .*; expected a latency above 5, as rows are in order"),
+        ("000003 000700 000800", "line 5: found '000003 .*; expected a latency above 5, as rows are in order"),
+        ("000006 000700 000800 x", "line 5: .*; expected a row of a histogram: a latency and a count for each column"),
+    ],
+)
+def test_a_bad_row_of_a_histogram_is_refused(row, complaint):
+    text = CYCLICTEST.replace("000006 000700\t000800\t", row)
+    assert text != CYCLICTEST
+    with pytest.raises(ValueError, match=f"^the text, {complaint}"):
+        read_latencies(text)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 import kvmlab as kl
-from kvmlab.host.formats import read_perf_kvm_stat, write_perf_kvm_stat
+from kvmlab.host.formats import perf_stat, read_perf_kvm_stat, write_perf_kvm_stat
 from tests.host.recorded import REPORTS
 from tests.places import RECORDED
 from tests.strategies import few
@@ -335,6 +335,104 @@ def test_prose_with_numbers_is_not_a_table() -> None:
     assert len(read_perf_kvm_stat(text)) == 1
 
 
+# Made up: six tables in one mail, of three layouts, with and without totals, dots and lost events.
+SIX = f"""\
+Analyze events for pid(s) 7, all VCPUs:
+VM-EXIT Samples Samples% Time% Avg time
+HLT 3 75.00% 90.00% 3.00us ( +- 1.00% )
+CPUID 1 25.00% 10.00% 1.00us ( +- 2.00% )
+Total Samples:4, Total events handled time:10.00us.
+Lost events: 3
+
+{HEADER}
+HLT 3 75.00% 90.00% 1.00us 5.00us 3.00us ( +- 1.00% )
+[...]
+
+Event name Samples Sample% Time (ns) Time% Max Time (ns) Min Time (ns) Mean Time (ns)
+
+HLT 3 75.00% 9000
+90.00% 5000 1000 3000
+CPUID 1 25.00% 1000 10.00% 1001 1002 1003
+
+Analyze events for all VMs, VCPU 2:
+{HEADER}
+MSR_READ 1 100.00% 100.00% 1.00us 5.00us 3.00us ( +- 1.00% )
+...
+Total Samples:1, Total events handled time:3.00us.
+Lost events: 5
+
+{HEADER}
+MSR_WRITE 2 100.00% 100.00% 1.00us 5.00us 3.00us ( +- 1.00% )
+Total Samples:2, Total events handled time:6.00us.
+
+{HEADER}
+CPUID 8 100.00% 100.00% 1.00us 5.00us 3.00us ( +- 1.00% )
+HLT 9 100.00% 100.00% 1.00us 5.00us 3.00us ( +- 1.00% )
+<snip>
+"""
+NAN = math.nan
+
+
+@pytest.mark.parametrize(
+    ("table", "rows", "attrs"),
+    [
+        (
+            0,
+            {"HLT": [3, 75, 90, NAN, NAN, 3, 1], "CPUID": [1, 25, 10, NAN, NAN, 1, 2]},
+            (4, 10.0, 3, "Analyze events for pid(s) 7, all VCPUs:", False),
+        ),
+        (1, {"HLT": [3, 75, 90, 1, 5, 3, 1]}, (None, None, None, None, True)),
+        (
+            2,
+            {"HLT": [3, 75, 90, 1, 5, 3, NAN], "CPUID": [1, 25, 10, 1.002, 1.001, 1.003, NAN]},
+            (None, None, None, None, False),
+        ),
+        (3, {"MSR_READ": [1, 100, 100, 1, 5, 3, 1]}, (1, 3.0, 5, "Analyze events for all VMs, VCPU 2:", False)),
+        (4, {"MSR_WRITE": [2, 100, 100, 1, 5, 3, 1]}, (2, 6.0, 0, None, False)),
+        (5, {"CPUID": [8, 100, 100, 1, 5, 3, 1], "HLT": [9, 100, 100, 1, 5, 3, 1]}, (None, None, None, None, True)),
+    ],
+)
+def test_each_of_several_tables_has_its_own_rows_totals_and_dots(
+    table: int, rows: dict[str, list[float]], attrs: tuple[object, ...]
+) -> None:
+    for which in (table, table - 6):
+        read = read_perf_kvm_stat(SIX, table=which)
+        index = pd.Index(list(rows), dtype=object)
+        expected = pd.DataFrame(list(rows.values()), index=index, columns=COLUMNS).astype(float)
+        pd.testing.assert_frame_equal(read, expected.astype({"Samples": int}), check_names=False)
+        names = ("total_samples", "total_time_us", "lost_events", "title", "dots")
+        assert tuple(read.attrs[name] for name in names) == attrs
+
+
+def test_a_text_has_only_so_many_rows_and_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = ROW.replace("EXTERNAL", "ANOTHER")
+    monkeypatch.setattr(perf_stat, "MAX_ROWS", 2)
+    monkeypatch.setattr(perf_stat, "MAX_TABLES", 2)
+    assert len(read_perf_kvm_stat(f"{HEADER}\n{ROW}\n{HEADER}\n{ROW}\n", table=1)) == 1
+    with pytest.raises(ValueError, match=r"line 5: .*; expected at most 2 tables of 2 rows together"):
+        read_perf_kvm_stat(f"{HEADER}\n{ROW}\n{HEADER}\n{ROW}\n{other}", table=1)
+    monkeypatch.setattr(perf_stat, "MAX_ROWS", 9)
+    with pytest.raises(ValueError, match=r"line 5: found 'VM-EXIT Samples .*'; expected at most 2 tables of 9 rows"):
+        read_perf_kvm_stat(f"{HEADER}\n{ROW}\n{HEADER}\n{ROW}\n{HEADER}\n{ROW}", table=1)
+
+
+@pytest.mark.parametrize(
+    ("line", "is_its"),
+    [
+        ("Analyze events for all VMs, all VCPUs:", True),
+        ("Analyze events for all VMs", False),
+        (HEADER, True),
+        ("VM-EXIT    Samples   Samples%", True),
+        ("Event name  Samples  Sample%", True),
+        ("VM-EXIT Samples", False),
+        (ROW, False),
+        ("", False),
+    ],
+)
+def test_a_line_that_heads_a_table_is_told_from_others(line: str, is_its: bool) -> None:
+    assert perf_stat.is_perf_line(line) is is_its
+
+
 # Bad input -----------------------------------------------------------------------------------------------------------
 
 
@@ -350,6 +448,16 @@ def test_prose_with_numbers_is_not_a_table() -> None:
             r"line 2: found 'EXTERNAL_INTERRUPT 1003 49.88%.*\.\.\.'; expected a header.*above the first row",
         ),
         (f"{HEADER}\n", r"line 1: found 'VM-EXIT'; expected rows below"),
+        (
+            f"{HEADER}\n\nTotal Samples:1, Total events handled time:0.00us.\n",
+            r"line 1: found 'VM-EXIT'; expected rows below this header",
+        ),
+        ("", r"there is none in the empty text$"),
+        ("prose\n", r"there is none in the text$"),
+        (f"{HEADER}\n{ROW}\nHLT 1003 49.88%\n...\n", r"line 3: found 'HLT 1003 49.88%'; .*as in the header of line 1"),
+        (f"{HEADER}\n{ROW}\n{HEADER}\n{ROW}\n\nx\n\n{HEADER}\nHLT 1", r"line 9: .* in the header of line 8"),
+        (f"{HEADER}\n{ROW.replace('EXTERNAL_INTERRUPT', 'UNKNOWN')}\n{ROW}\n{ROW}", r"line 4: .*each name once"),
+        ("Lost events: 3\n", r"line 1: .*; expected Lost events: <n>, below a table"),
         (HEADER.removeprefix("VM-EXIT ") + f"\n{ROW}", r"line 1: found .*; expected a header"),
         (f"{HEADER}\n{ROW}\n{ROW}", r"line 3: found .*; expected each name once"),
         (f"{HEADER}\n{ROW}\nSigned-off-by: x", r"line 3: found 'Signed-off-by: x'; expected a row"),
@@ -482,5 +590,5 @@ def test_other_bad_tables_are_not_written(report: pd.DataFrame) -> None:
 @pytest.mark.parametrize("table", ["x", 1.5, float("nan"), True, [0], 10**400])
 def test_a_table_is_picked_by_its_number(table):
     for read in (read_perf_kvm_stat, kl.explain):
-        with pytest.raises(ValueError, match=r"table: .* is not allowed; it must be an integer"):
+        with pytest.raises(ValueError, match=r"table: .* is not allowed; it must be an integer from -50000 to 50000"):
             read(COMMIT, table=table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from kvmlab.host.formats.messages import AN_EVENT, KNOWN_EVENT, is_known, read_head, whole_event
+from kvmlab.host.formats.messages import AN_EVENT, KNOWN_EVENT, OVERRUN, is_known, read_head, whole_event
 
 STACK, FUNCTIONS, KERNEL_LOG, HEADS, GAPS, PROSE = (
     "stack frames",
@@ -61,7 +61,8 @@ def kind_behind_head(rest: str) -> str | None:
 
 def begins(text: str) -> bool:
     """Return True if a line is recognised, so that it does not continue the one before it."""
-    return text.lstrip().startswith("#") or read_head(text) is not None or kind_between(text) != PROSE
+    is_comment = text.lstrip().startswith("#") or OVERRUN.fullmatch(text.strip()) is not None
+    return is_comment or read_head(text) is not None or kind_between(text) != PROSE
 
 
 def damage(text: str) -> str | None:
@@ -76,9 +77,7 @@ def damage(text: str) -> str | None:
         return None
     # In prose, too, the name of an event may have a colon behind it.
     a_time, an_event = f"0 0 [0] 0.000000: {found['event']}:{found['rest']}", found.start() == 0
-    is_part = (
-        an_event or whole_event(a_time) is not None or re.search(r"[0-9.]:\s*(?:\w+:)?$", text[: found.start("event")])
-    )
+    is_part = an_event or whole_event(a_time) is not None or _TIME_BEFORE.search(text[: found.start("event")])
     return AN_EVENT if is_part else None
 
 
@@ -98,8 +97,7 @@ def may_go_on(event: str, line: str, following: str) -> bool:
     text = following.strip()
     if is_known(event) or not text or begins(following):
         return False
-    is_long = len(line) >= _WIDTH and len(line) + 1 + len(text.split()[0]) > _WIDTH
-    return is_long or not _SENTENCE.match(text)
+    return len(line) >= _WIDTH or not _SENTENCE.match(text)
 
 
 def goes_on_with_pairs(text: str) -> bool:

@@ -40,33 +40,36 @@ def read_cyclictest(source: Source, lines: Lines, unit: str) -> Latencies:
     below: dict[str, list[int]] = {}
     threads: dict[str, Series] = {}
     columns: int | None = None
-    begun, number, start = False, 1, 1
+    start = 0
+    """Number of the line # Histogram, 0 above it."""
     for number, line in lines:
         text = line.strip()
         if text == "# Histogram":
-            if begun:
+            if start:
                 raise source.refuse(number, text, "one histogram; this is the second")
-            begun, start = True, number
+            start = number
         elif found := _TOTALS.fullmatch(text):
-            if found[1] in below or not begun:
+            if found[1] in below or not start:
                 raise source.refuse(number, text, "each line of totals once, below # Histogram")
             below[found[1]] = numbers(found[2])
         elif text.startswith("T:"):
             whole = lines.joined(number, text, _read_thread)
             name, series = _thread(source, number, whole)
+            threads[name] = series
             if len(threads) > MAX_SERIES:
                 raise source.refuse(number, text, f"at most {MAX_SERIES} threads")
-            threads[name] = series
-        elif begun and not below and text and not text.startswith("#"):
+        elif start and not below and text and not text.startswith("#"):
             columns = add_row(source, number, text, table, columns)
-        elif begun and ONLY_NUMBERS.fullmatch(text):
+        elif start and ONLY_NUMBERS.fullmatch(text):
             raise source.refuse(number, text, f"lines of totals, {OR_WRAPPED}")
-    if not begun:
+    if not start:
         return Latencies(CYCLICTEST, unit, threads)
     wanted = [name for name in ("Min Latencies", "Avg Latencies", "Max Latencies") if name not in below]
     if wanted:
-        raise source.refuse(number, f"the end, after # Histogram in line {start}", f"a line # {wanted[0]}: below it")
-    return Latencies(CYCLICTEST, unit, _cyclic_series(source, number, table, below, columns))
+        raise source.refuse(
+            lines.number, f"the end, after # Histogram in line {start}", f"a line # {wanted[0]}: below it"
+        )
+    return Latencies(CYCLICTEST, unit, _cyclic_series(source, lines.number, table, below, columns))
 
 
 def _read_thread(text: str) -> tuple[str, ...] | None:
@@ -97,7 +100,7 @@ def _cyclic_series(
     names = [f"thread {i}" for i in range(count)]
     if table and "Total" in below:
         add_up(source, line, names, table, below["Total"])
-    totals, overs = below.get("Total"), below.get("Histogram Overflows", [0] * (count + 1))
+    totals, overs = below.get("Total"), below.get("Histogram Overflows", [0] * count)
     return {
         name: Series(
             Counter({low: counts[i] for low, counts in table.items() if counts[i]}),

@@ -32,7 +32,6 @@ def read_hwlatdetect(source: Source, lines: Lines) -> Latencies:
     gaps: Counter[int] = Counter()
     recorded: int | None = None
     most: int | None = None
-    number, text = 1, ""
     for number, line in lines:
         text = line.strip()
         if found := _SAMPLE.fullmatch(text) or _OLD_SAMPLE.fullmatch(text):
@@ -47,14 +46,16 @@ def read_hwlatdetect(source: Source, lines: Lines) -> Latencies:
             recorded = int(found[1])
     count = gaps.total()
     if recorded is None and not count:
-        raise source.refuse(number, text, "the line Samples recorded: of hwlatdetect")
+        raise source.refuse(lines.number, "the end", "the line Samples recorded: of hwlatdetect")
     if recorded is not None and count not in (0, recorded):
-        raise source.refuse(number, f"{count} samples", f"{recorded}, as the line Samples recorded: says")
+        raise source.refuse(lines.number, f"{count} samples", f"{recorded}, as the line Samples recorded: says")
     if not count:
         # With --report the samples are in another file.
         return Latencies(HWLAT, "us", {"hardware": Series(count=recorded, most=most)})
     if most is not None and most != max(gaps):
-        raise source.refuse(number, f"samples of at most {max(gaps)} us", f"{most} us, as the line Max Latency: says")
+        raise source.refuse(
+            lines.number, f"samples of at most {max(gaps)} us", f"{most} us, as the line Max Latency: says"
+        )
     mean = sum(gap * n for gap, n in gaps.items()) / count
     return Latencies(HWLAT, "us", {"hardware": Series(gaps, count, min(gaps), mean, max(gaps))})
 
@@ -68,7 +69,7 @@ def is_sysjitter(text: str) -> bool:
 def read_sysjitter(source: Source, lines: Lines) -> Latencies:
     """Read the summary: one series per core, with the percentiles that the tool printed."""
     table: dict[str, list[str]] = {}
-    number, start = 1, 1
+    start = 0
     for number, line in lines:
         text = line.strip()
         found = _SYSJITTER_LINE.fullmatch(text)
@@ -86,7 +87,7 @@ def read_sysjitter(source: Source, lines: Lines) -> Latencies:
         table[found["label"]] = values
     missing = [label for label in _NEEDED if label not in table]
     if missing:
-        raise source.refuse(number, "the end", f"a line {missing[0]}: of sysjitter")
+        raise source.refuse(lines.number, "the end", f"a line {missing[0]}: of sysjitter")
     cores = table["core_i"]
     if len(set(cores)) != len(cores):
         raise source.refuse(start, " ".join(cores), "each core once")

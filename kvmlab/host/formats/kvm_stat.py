@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -157,7 +158,7 @@ def _screens(source: Source, interval_s: float) -> list[Screen]:
         if names := _banner(line):
             screens.append(_log(source, lines, number, names, interval_s))
         elif _TITLE.fullmatch(line) or _HEAD.fullmatch(line):
-            if not screens or screens[-1].counts or screens[-1].kind != "screen":
+            if not screens or screens[-1].counts:
                 screens.append(Screen(number, "screen"))
         elif found := _TOTAL.fullmatch(line):
             if screens and screens[-1].counts and not screens[-1].ended:
@@ -166,7 +167,7 @@ def _screens(source: Source, interval_s: float) -> list[Screen]:
             if not screens or screens[-1].ended:
                 screens.append(Screen(number, "batch"))
             _add(source, number, found, screens[-1])
-        elif _EVENT.fullmatch(line.split(maxsplit=1)[0] if line.split() else "") and screens:
+        elif screens and _EVENT.fullmatch((line.split() or [""])[0]):
             raise source.refuse(number, line.strip(), _A_ROW)
         if len(screens) > MAX_SCREENS:
             raise source.refuse(number, line.strip(), f"at most {MAX_SCREENS} screens")
@@ -212,8 +213,9 @@ def _banner(line: str) -> list[str] | None:
 
 def _log(source: Source, lines: Lines, start: int, names: list[str], interval_s: float) -> Screen:
     """Read a log: the sum of all of its lines, and the mean per second."""
-    if len(set(names)) != len(names):
-        raise source.refuse(start, names[0], "each event once")
+    [(most_often, times_there)] = Counter(names).most_common(1)
+    if times_there > 1:
+        raise source.refuse(start, most_often, "each event once")
     sums, times, count = [0] * len(names), list[datetime](), 0
     for number, line in lines:
         if not line.strip() or _banner(line) == names:

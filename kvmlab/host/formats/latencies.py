@@ -146,7 +146,7 @@ def _percentiles(series: Series, count: int, factor: float) -> dict[str, float]:
     """Return the bucket that holds each share; NaN beyond the histogram, and without one."""
     lows = sorted(low for low, n in series.buckets.items() if n)
     sums = list(itertools.accumulate(series.buckets[low] for low in lows))
-    places = {name: bisect.bisect_left(sums, max(1, share * count)) for name, share in PERCENTILES.items()}
+    places = {name: bisect.bisect_left(sums, share * count) for name, share in PERCENTILES.items()}
     return {name: lows[place] * factor if place < len(lows) else math.nan for name, place in places.items()}
 
 

@@ -108,6 +108,8 @@ class Lines:
     def __init__(self, source: Source, begins: Callable[[str], bool], limit: int | None = TEXT_LIMIT) -> None:
         self.source = source
         self.begins = begins
+        self.number = 0
+        """Number of the line last taken."""
         self._lines = source.lines(limit)
         self._ahead: deque[Numbered] = deque()
 
@@ -115,7 +117,9 @@ class Lines:
         return self
 
     def __next__(self) -> Numbered:
-        return self._ahead.popleft() if self._ahead else next(self._lines)
+        numbered = self._ahead.popleft() if self._ahead else next(self._lines)
+        self.number = numbered[0]
+        return numbered
 
     def peek(self, place: int = 0) -> Numbered | None:
         """Return a line further on without taking it, 0 for the next one; None after the last."""

@@ -33,7 +33,7 @@ def read_oslat(source: Source, lines: Lines) -> Latencies:
     cores: list[int] | None = None
     rows: dict[str, list[int]] = {}
     below: dict[str, list[float]] = {}
-    last, number = False, 1
+    last = False
     for number, line in lines:
         text = line.strip()
         if found := _CORES.fullmatch(text):
@@ -54,7 +54,7 @@ def read_oslat(source: Source, lines: Lines) -> Latencies:
             raise source.refuse(number, text, f"a row of oslat: latency (us): a count for each core, {OR_WRAPPED}")
     if cores is None or not last or len(below) < 3 or len(set(cores)) != len(cores):
         wanted = "Core:, the rows up to (including overflows), Minimum, Average and Maximum, each core once"
-        raise source.refuse(number, "the end", wanted)
+        raise source.refuse(lines.number, "the end", wanted)
     return _latencies(cores, rows, below)
 
 

@@ -10,6 +10,7 @@ import itertools
 import json
 import re
 from collections import Counter
+from collections.abc import Iterable
 
 from kvmlab.host.formats.lines import Source
 from kvmlab.host.formats.series import CYCLICTEST, MAX_BUCKETS, MAX_SERIES, OSLAT, Latencies, Series
@@ -20,7 +21,7 @@ _DEEPEST = 16
 # The colon within the key is rt-tests' own.
 _TOOL = re.compile(r'"cmdline:?"\s*:\s*"[^" ]*\b(cyclictest|oslat)\b')
 _KEYS = re.compile(r'"(resolution_in_ns|freq)"\s*:')
-_LATENCY = re.compile(r"([0-9]{1,12})(\.[0-9]{3})?")
+_LATENCY = re.compile(r"[0-9]{1,12}(\.[0-9]{3})?")
 
 
 def json_tool(text: str) -> str | None:
@@ -46,16 +47,19 @@ def read_rt_json(source: Source, tool: str) -> Latencies:
     threads = content.get("thread")
     if not isinstance(threads, dict) or not threads or len(threads) > MAX_SERIES:
         raise source.refuse(start, "the JSON", f'"thread": {{...}} with the threads of {tool}')
-    resolution = content.get("resolution_in_ns")
-    unit = "ns" if resolution == 1 and tool == CYCLICTEST else "us"
-    if tool == OSLAT and any(
-        "." in key for each in threads.values() if isinstance(each, dict) for key in each.get("histogram") or ()
-    ):
-        unit = "ns"  # oslat -W with a width that is not of whole us: bucket names have decimals, min and max are in ns
-    series = dict(_series(source, start, tool, unit, number, values) for number, values in threads.items())
-    if sum(len(each.buckets) for each in series.values()) > MAX_BUCKETS:
+    in_ns = tool == CYCLICTEST and content.get("resolution_in_ns") == 1
+    # oslat -W with a width that is not of whole us: bucket names have decimals, and min and max are in ns.
+    is_fine = tool == OSLAT and any("." in key for each in threads.values() for key in _named(each, "histogram"))
+    per_us = 1000 if is_fine else 1
+    histograms = {number: _histogram(source, start, number, values, per_us) for number, values in threads.items()}
+    if sum(len(each) for each in histograms.values()) > MAX_BUCKETS:
         raise source.refuse(start, "the JSON", f"at most {MAX_BUCKETS} counts in its histograms")
-    return Latencies(tool, unit, series)
+    width = _width(histograms.values()) if is_fine else 1
+    series = dict(
+        _series(source, start, tool, number, values, histograms[number], per_us, width)
+        for number, values in threads.items()
+    )
+    return Latencies(tool, "ns" if in_ns or is_fine else "us", series, width)
 
 
 def _decoded(source: Source, start: int, text: str) -> dict[str, object]:
@@ -80,47 +84,62 @@ def _decoded(source: Source, start: int, text: str) -> dict[str, object]:
     return content
 
 
-def _series(source: Source, line: int, tool: str, unit: str, number: str, values: object) -> tuple[str, Series]:
-    """Return name and series of one thread."""
+def _named(values: object, name: str) -> dict[str, object]:
+    """Return the object of that name in another; an empty one where there is none."""
+    found = values.get(name) if isinstance(values, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _histogram(source: Source, line: int, number: str, values: object, per_us: int) -> Counter[int]:
+    """Return the counts of one thread by the number that names them, in us or, where it has decimals, in ns."""
     if not isinstance(values, dict):
         raise source.refuse(line, f"thread {number}", "its numbers")
-    histogram = values.get("histogram")
     buckets: Counter[int] = Counter()
-    for key, count in (histogram if isinstance(histogram, dict) else {}).items():
+    for key, count in _named(values, "histogram").items():
         found = _LATENCY.fullmatch(key)
-        if found is None or type(count) is not int or count < 0:
+        if found is None or (found[1] and per_us == 1) or type(count) is not int or count < 0:
             raise source.refuse(line, f"{key}: {count}", f"a latency and its count in thread {number}")
-        edge = int(found[1]) * 1000 + int((found[2] or ".000")[1:]) if unit == "ns" and tool == OSLAT else int(found[1])
-        buckets[edge] += count
+        buckets[round(float(key) * per_us)] += count
+    return buckets
+
+
+def _series(
+    source: Source,
+    line: int,
+    tool: str,
+    number: str,
+    values: dict[str, object],
+    buckets: Counter[int],
+    per_us: int,
+    width: int,
+) -> tuple[str, Series]:
+    """Return name and series of one thread."""
     over = 0
     if tool == OSLAT:
+        name = f"core {round(_number(source, line, number, values, 'cpu'))}"
         highest = max(buckets, default=0)
         # The last bucket holds everything beyond it as well.
-        beyond = bool(buckets) and _number(source, line, number, values, "max") >= highest
-        over = buckets[highest] if beyond else 0
-        buckets = _lower_edges(buckets, unit)
-    total = _number(source, line, number, values, "cycles") if tool == CYCLICTEST else buckets.total()
-    if buckets and buckets.total() > total:
-        found_ = f"{buckets.total()} in the histogram of thread {number}"
-        raise source.refuse(line, found_, f"at most its {total} cycles")
-    least, most = (round(_number(source, line, number, values, name)) for name in ("min", "max"))
-    mean = _number(source, line, number, values, "avg") * (1000 if unit == "ns" and tool == OSLAT else 1)
-    name = f"core {round(_number(source, line, number, values, 'cpu'))}" if tool == OSLAT else f"thread {number}"
-    if over:
-        del buckets[max(buckets)]
-    elif tool == CYCLICTEST and buckets:
-        over = round(total) - buckets.total()
-    if not total:
-        return name, Series(count=0)
-    return name, Series(buckets, round(total), least, mean, most, over)
+        if buckets and _number(source, line, number, values, "max") >= highest:
+            over = buckets.pop(highest)
+        # oslat names a bucket by its upper edge.
+        buckets = Counter({max(0, edge - width): count for edge, count in buckets.items()})
+        total = buckets.total() + over
+    else:
+        name = f"thread {number}"
+        total = round(_number(source, line, number, values, "cycles"))
+        if buckets.total() > total:
+            found = f"{buckets.total()} in the histogram of thread {number}"
+            raise source.refuse(line, found, f"at most its {total} cycles")
+        over = total - buckets.total() if buckets else 0
+    least, most = (round(_number(source, line, number, values, key)) for key in ("min", "max"))
+    mean = _number(source, line, number, values, "avg") * per_us
+    return name, Series(buckets, total, least, mean, most, over) if total else Series(count=0)
 
 
-def _lower_edges(buckets: Counter[int], unit: str) -> Counter[int]:
-    """Return oslat's buckets, which it names by their upper edge, by their lower one."""
-    edges = sorted(buckets)
-    steps = [after - before for before, after in itertools.pairwise(edges)]
-    width = min(steps, default=1) if unit == "ns" else 1
-    return Counter({max(0, edge - width): count for edge, count in buckets.items()})
+def _width(histograms: Iterable[Counter[int]]) -> int:
+    """Return the width of oslat's buckets, of which empty ones may be left out."""
+    edges = sorted({edge for each in histograms for edge in each})
+    return min((after - before for before, after in itertools.pairwise(edges)), default=1)
 
 
 def _number(source: Source, line: int, thread: str, values: dict[str, object], name: str) -> float:

@@ -47,7 +47,6 @@ def _read_top(source: Source, lines: Lines) -> Latencies:
     """Read the screens of timerlat top, of which the last counts."""
     unit: str | None = None
     series: dict[str, Series] = {}
-    number = 1
     for number, line in lines:
         text = line.strip()
         if found := _TOP_UNITS.fullmatch(text):
@@ -63,7 +62,7 @@ def _read_top(source: Source, lines: Lines) -> Latencies:
                     raise source.refuse(number, text, "each CPU once on a screen")
                 series[key] = _top_series(int(found["count"]), group.split())
     if unit is None or not series:
-        raise source.refuse(number, "the end", "the line with IRQ Timer Latency (us) and rows below it")
+        raise source.refuse(lines.number, "the end", "the line with IRQ Timer Latency (us) and rows below it")
     return Latencies(RTLA, unit, series)
 
 
@@ -88,20 +87,21 @@ def read_rtla_hist(source: Source, lines: Lines, bucket: int) -> Latencies:
     """Read a histogram of rtla."""
     unit = "us"
     names: list[str] = []
-    has_header = False
+    start = 0
+    """Number of the header's line, 0 above it."""
     table: dict[int, list[int]] = {}
     below: dict[str, list[float | None]] = {}
-    number = start = 1
     for number, line in lines:
         text = line.strip()
         if found := _UNIT.fullmatch(text):
             unit = found[1]
         elif found := _HEADER.fullmatch(text):
-            names, start = _names(source, number, found[1], has_header), number
-            has_header = True
+            names, start = _names(source, number, found[1], start > 0), number
         elif found := _SUMMARY.fullmatch(text):
             values = [None if word == "-" else float(word) for word in found[2].split()]
-            if has_header and not names and values == [0]:
+            if not start:
+                raise source.refuse(number, text, "the header above it, Index and the columns' names")
+            if not names and values == [0]:
                 values = []  # no sample was recorded: one 0 stands for all columns, of which there are none
             if len(values) != len(names):
                 expected = f"{len(names)} numbers, as in the header of line {start}, {OR_WRAPPED}"
@@ -111,14 +111,14 @@ def read_rtla_hist(source: Source, lines: Lines, bucket: int) -> Latencies:
             below[found[1]] = values
             if found[1] == "max":
                 break  # newer versions go on with the sums over all CPUs, and perhaps an analysis
-        elif has_header and text and not text.startswith("#"):
+        elif start and text and not text.startswith("#"):
             add_row(source, number, text, table, len(names))
     if "max" not in below or "count" not in below:
-        raise source.refuse(number, "the end", "the lines over:, count:, min:, avg: and max: below the histogram")
+        raise source.refuse(lines.number, "the end", "the lines over:, count:, min:, avg: and max: below the histogram")
     for low in table:
         if low % bucket:
             raise source.refuse(start, f"a row of {low}", f"multiples of bucket={bucket}")
-    return Latencies(RTLA, unit, _series(source, number, names, table, below), bucket)
+    return Latencies(RTLA, unit, _series(source, lines.number, names, table, below), bucket)
 
 
 def _names(source: Source, number: int, text: str, is_second: bool) -> list[str]:

@@ -78,7 +78,7 @@ def missing_share(table: pd.DataFrame, column: str) -> float:
     if not sum(shares):
         return math.nan
     lacking = 100 - sum(shares)
-    return max(0.0, lacking) if lacking > ROUNDING * len(shares) + SLACK else 0.0
+    return lacking if lacking > ROUNDING * len(shares) + SLACK else 0.0
 
 
 def handled_s(table: pd.DataFrame) -> float:
