@@ -23,7 +23,7 @@ ENTRIES = [
 ]
 NAME, DESCRIPTORS = 48, 24 + 10
 """Bytes of a name, and where the descriptors begin: behind the header and ten bytes of an id."""
-VALUES = [[1000], [7, 8, 9], [1], [2**40], [3], [5, 6], [255]]
+VALUES = [[1000], [7, 8, 9], [1], [2**63], [3], [5, 6], [255]]
 
 
 def stats(path, values):
@@ -47,11 +47,11 @@ def fixture_fd(tmp_path):
 
 def test_what_grows_and_is_one_number_is_read(fd):
     described = counters.describe(fd)
-    assert described.read() == {"exits": 1000, "halt_wait_ns": 2**40, "irq_exits": 255}
+    assert described.read() == {"exits": 1000, "halt_wait_ns": 2**63, "irq_exits": 255}
 
 
 def test_growth_is_the_difference_to_what_was_read_before(fd, tmp_path):
     described = counters.describe(fd)
     before = described.read()
-    stats(tmp_path / "stats", [[1010], [7, 8, 9], [1], [2**40], [3], [5, 6], [256]])
+    stats(tmp_path / "stats", [[1010], [7, 8, 9], [1], [2**63], [3], [5, 6], [256]])
     assert described.since(before) == {"exits": 10, "halt_wait_ns": 0, "irq_exits": 1}
