@@ -355,3 +355,10 @@ def test_what_is_left_to_the_kernel_is_not_known(value):
     facts = read_host_facts(f"{SYS}kvm_amd/parameters/avic:{value}")
     assert (facts.apicv, facts.hv_timer) == (None, False)
     assert facts.sentences == (f"the host facts says kvm_amd.avic={value}.",)
+
+
+@pytest.mark.parametrize(
+    ("word", "value"), [("Y", True), ("y", True), ("1", True), ("N", False), ("n", False), ("0", False)]
+)
+def test_a_switch_of_the_kernel_s(word, value):
+    assert read_host_facts(f"{SYS}kvm/parameters/pi_inject_timer:{word}").pi_inject_timer is value
