@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pandas as pd
 import pytest
 
 import kvmlab as kl
 from kvmlab.host import explain as package
-from kvmlab.host.explain import explain, measured_ghz
+from kvmlab.host.explain import Explanation, explain, measured_ghz
+from kvmlab.host.inference import infer
+from kvmlab.host.outcome import Outcome
 from kvmlab.host.threads import Thread
+from kvmlab.host.tracker import Tracker
 from tests.host.made_up import WORKS, table
 
 ZERO, ONE = "CPU 0/KVM-640  [001]", "CPU 1/KVM-641  [002]"
@@ -315,10 +320,28 @@ def test_of_a_table_its_exits_are_shown():
     assert explain(table(WORKS, title="MSR Access")).to_dict()["headline"].endswith("46500 MSR Access samples.")
 
 
-def test_eight_outcomes_are_shown_and_of_undelivered_timers_the_exits():
+def test_where_no_timer_s_end_is_seen_the_exits_are_listed():
     told = explain(listing([*EVENTS[:6]]))
     assert "          1 MSR_WRITE\n          1 hv armed: still armed" in told.summary()
     assert "PREEMPTION_TIMER" not in told.summary().split("\n\n")[1]
+
+
+def test_the_eight_most_frequent_outcomes_are_shown():
+    counts = Counter({Outcome("hrtimer", "own", f"EXIT_{n}", "vm_entry", "delivered"): n for n in range(1, 10)})
+    told = Explanation("a.txt", "kvm trace", [], Tracker(0), infer([], [], {}), outcomes=counts)
+    assert told.summary().split("\n\n")[1].splitlines() == [
+        "a.txt: 45 timers of 0 vCPUs in 0.0 ms.",
+        *(f"          {n} hrtimer armed, fired on own, EXIT_{n} exit, vm_entry" for n in range(9, 1, -1)),
+    ]
+    assert told.outcomes["timers"].tolist() == [*range(9, 0, -1)]
+    assert (told.tsc_ghz, told.armed, told.lost_events, told.left_out) == ({}, 0, 0, 0)
+    assert told.interrupts is told.gaps is None
+
+
+def test_latencies_are_shown_in_microseconds():
+    """1233.56 us late, and posted a microsecond later; the other timer's is 1.5 us."""
+    told = explain(listing(EVENTS).replace("now=5002500", "now=6233560"), tsc_ghz=2)
+    assert "\n  deadline to post or VM entry: median 618.03 us, longest 1234.56 us\n" in told.summary()
 
 
 def test_a_vcpu_without_number_is_named_by_its_thread():
