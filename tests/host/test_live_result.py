@@ -159,9 +159,13 @@ def test_what_the_host_does_not_show_is_at_its_default():
     assert not machine.apicv
 
 
-@pytest.mark.parametrize(("value", "advance_ns"), [("N", 0), ("Y", None)])
-def test_the_timer_advance_may_be_off(value, advance_ns):
-    machine = a_run(parameters={"kvm.lapic_timer_advance": value}).scenario().host
+@pytest.mark.parametrize(
+    ("name", "value", "advance_ns"),
+    [("", "N", 0), ("", "Y", None), ("_ns", "-1", None), ("_ns", "0", 0), ("_ns", "1500", 1500)],
+)
+def test_the_timer_advance_is_off_adaptive_or_set_by_hand(name, value, advance_ns):
+    """Older kernels have a number, of which -1 is adaptive (kvm_create_lapic); newer ones a switch."""
+    machine = a_run(parameters={f"kvm.lapic_timer_advance{name}": value}).scenario().host
     assert machine.lapic_timer_advance_ns == advance_ns
 
 
@@ -354,3 +358,10 @@ def test_lost_periods_are_whole_ones():
     ns, lost = live.latencies(early, 1_000_000, 1_000_000, "periodic")
     assert (ns.tolist(), lost) == ([-100], 0)
     assert result.COMPARED == ("exits", "irq_exits", "halt_exits")
+
+
+@pytest.mark.parametrize(("count", "online"), [(3, (0, 1, 2)), (1, (0,)), (None, (0,))])
+def test_where_sysfs_shows_no_cpus_they_are_counted(monkeypatch, tmp_path, count, online):
+    monkeypatch.undo()
+    monkeypatch.setattr(host.os, "cpu_count", lambda: count)
+    assert host.online(tmp_path) == online

@@ -179,6 +179,11 @@ WHAT_IF = "Next: ask what the other revisions would do there: `kvmlab what-if {}
             "tell more.",
         ),
         (
+            {"unknown": ("apicv_active", "mwait_in_guest", "hlt_in_guest")},
+            f"Next: look how QEMU was started: `{QEMU}`; cpu-pm=on means apicv_active, mwait_in_guest or hlt_in_guest, "
+            "which would tell more.",
+        ),
+        (
             {"unknown": ("hlt_in_guest", "pi_inject_timer")},
             f"Next: look up hlt_in_guest or pi_inject_timer, which would tell more: `{LOOK}`, then `kvmlab explain "
             "a.txt --host-facts host.txt`.",

@@ -148,6 +148,16 @@ def test_a_timer_that_is_disarmed_or_forgotten():
     ]
 
 
+def test_the_least_that_is_left_to_the_deadline_is_one_cycle():
+    waited = timer(backend="hv", wait_ns=2000, delta=-1, entry_ns=2500)
+    assert "1 TSC cycles are left to the deadline" in told(waited)[3][3]
+
+
+def test_a_late_callback_is_told_in_microseconds():
+    late = timer(backend="hrtimer", fired_ns=5000, fired_cpu=2, vcpu_cpu=2, late_ns=12_345_678)
+    assert told(late)[3][3] == "The hrtimer's callback runs 12345.68 us after the time it was set for."
+
+
 def test_steps_stand_in_order_of_time():
     """The exit that an expiry cost may have been before its callback was seen, and the entry before the end."""
     late = timer(backend="hrtimer", fired_ns=9000, fired_cpu=2, vcpu_cpu=2, expiry_exit="X", expiry_exit_ns=8000)
