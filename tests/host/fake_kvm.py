@@ -23,7 +23,7 @@ NUMBERS = {
 }  # fmt: skip
 """The ioctls' numbers, as <linux/kvm.h> of x86-64 has them."""
 PAGE = 4096
-CPUID = [(0, 0x6C65746E), (1, 0x0000_0201), (7, 0x40)]
+CPUID = [(0, 0x6C65746E), (1, 0x0000_0200), (7, 0x40)]
 """(function, ECX) that this KVM supports."""
 
 

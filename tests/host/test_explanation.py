@@ -233,6 +233,7 @@ def arms(times, value=0x5000, who=ZERO):
     [
         ((0, 1000), ", armed 1,000 times a second"),
         ((0, 1001), ", armed 999 times a second"),
+        ((0, 5, 2001), ", armed 999.5 times a second"),
         ((0, 500, 3000), ", armed 666.7 times a second"),
         ((0, 10, 20), ", armed 100,000 times a second"),
         ((10,), ""),

@@ -88,14 +88,14 @@ def test_before_it_runs_the_vcpu_is_in_long_mode_with_an_x2apic(kvm):
         "memory": True,
         "size": 1 << 21,
     }
-    assert kvm.cpuid[1] == (1, 0x0120_0201)  # x2APIC is bit 21, the TSC-deadline timer bit 24
+    assert kvm.cpuid[1] == (1, 0x0120_0200)  # x2APIC is bit 21, the TSC-deadline timer bit 24
 
 
 def test_without_a_tsc_deadline_timer_cpuid_does_not_show_one(kvm):
     kvm.extensions[72] = 0
     kvm.guest = iter([fires((1, 1), (2, 2), (3, 3))])
     run_guest(replace(THREE, timer_mode="oneshot"), 10)
-    assert kvm.cpuid[1] == (1, 0x0020_0201)
+    assert kvm.cpuid[1] == (1, 0x0020_0200)
     with pytest.raises(LiveError) as error:
         run_guest(THREE, 10)
     assert str(error.value) == "/dev/kvm: this KVM has no TSC-deadline mode; timer_mode 'oneshot' may do"
@@ -245,6 +245,22 @@ def test_a_guest_that_is_stopped_before_it_starts_is_not_entered(kvm):
     assert "vcpu RUN" not in kvm.names()
     assert thread.stop()  # it has ended: nothing is left to stop
     assert thread.vm is None
+
+
+def test_a_guest_that_is_stopped_while_it_is_set_up_is_not_entered(kvm, monkeypatch):
+    thread = GuestThread(THREE)
+    stopper = threading.Thread(target=thread.stop)
+
+    def stopped_meanwhile(_):
+        stopper.start()
+        assert thread.stopping.wait(1)
+
+    monkeypatch.setattr(guest, "prepare", stopped_meanwhile)
+    thread.start()
+    thread.join(10)
+    stopper.join(10)
+    assert str(thread.error) == "the guest was stopped"
+    assert "vcpu RUN" not in kvm.names()
 
 
 def test_a_thread_that_has_ended_is_not_sent_a_signal(kvm, monkeypatch):

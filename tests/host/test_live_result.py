@@ -203,6 +203,8 @@ def test_one_cpu_is_left_for_housekeeping(monkeypatch):
     monkeypatch.setattr(host, "isolated", lambda: (0, 1, 2, 3))
     monkeypatch.setattr(host, "nohz_full", lambda: ())
     assert a_run().scenario().host.isolated == (0, 1)
+    monkeypatch.setattr(host, "isolated", lambda: (1, 3))  # CPU 3 is offline
+    assert a_run().scenario().host.isolated == (1,)
 
 
 @pytest.mark.parametrize(("text", "number"), [("200", 0.2), ("0", 0), ("-1", None), ("", None), (None, None)])
