@@ -244,7 +244,7 @@ def test_a_call_has_the_argument_0_where_none_is_given(kvm):
 
 @pytest.mark.parametrize(
     ("number", "name"),
-    enumerate(["UNKNOWN", "EXCEPTION", "IO", None, None, "HLT", "MMIO", None, "SHUTDOWN", "FAIL_ENTRY", "INTR"]),
+    [*enumerate(["UNKNOWN", "EXCEPTION", "IO", None, None, "HLT", "MMIO", None, "SHUTDOWN", "FAIL_ENTRY", "INTR"])],
 )
 def test_exits_to_user_space_have_the_names_of_the_header(number, name):
     assert kvm_ioctl.EXIT_NAMES.get(number) == (name and f"KVM_EXIT_{name}")
