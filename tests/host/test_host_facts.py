@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 import kvmlab as kl
-from kvmlab.host.host_facts import read_host_facts
+from kvmlab.host.host_facts import HostFacts, read_host_facts
 from tests.places import RECORDED
 from tests.strategies import few
 
@@ -211,3 +211,154 @@ def test_what_if_takes_them():
     assert w.of("rev1", "posted").high == 0
     assert any("kvm.pi_inject_timer is off" in sentence for sentence in w.assumed)
     assert any("on housekeeping pCPUs" in sentence for sentence in w.assumed)
+
+
+EVERYTHING = """\
+/sys/module/kvm/parameters/halt_poll_ns:200500
+/sys/module/kvm/parameters/min_timer_period_us:0
+/sys/module/kvm_intel/parameters/enable_apicv:N
+/sys/module/kvm_intel/parameters/ple_window:4096
+/sys/module/kvm_intel/parameters/preemption_timer:y
+/proc/sys/kernel/timer_migration:1
+BOOT_IMAGE=/boot/vmlinux-5.15.0-91 ro nohz_full=5,1-2 kvm.pi_inject_timer=0 kvm-intel.enable_apicv=1
+"""
+
+
+def test_everything_that_is_read_and_said():
+    facts = read_host_facts(EVERYTHING + QEMU.format("-overcommit cpu-pm=on"))
+    assert facts == HostFacts(
+        name="the host facts",
+        pi_inject_timer=False,
+        hv_timer=True,
+        apicv=False,
+        nohz_full=frozenset({1, 2, 5}),
+        halt_poll_us=200.5,
+        min_timer_period_us=0,
+        ple_window=4096,
+        timer_migration=True,
+        cpu_pm=True,
+        release=(5, 15),
+        sentences=(
+            "the host facts says kvm.pi_inject_timer=0.",
+            "the host facts says kvm_intel.preemption_timer=y.",
+            "the host facts says kvm_intel.enable_apicv=N.",
+            "the host facts says kernel.timer_migration=1.",
+            "the host facts: QEMU was started with cpu-pm=on, so HLT does not exit, nor does MWAIT where the host has "
+            "it.",
+            "the host facts: nohz_full=5,1-2.",
+        ),
+    )
+    assert isinstance(facts.ple_window, int)
+    settings = {"halt_poll_us": 200.5, "min_timer_period_us": 0, "ple_window": 4096, "timer_migration": True}
+    assert facts.settings() == settings
+
+
+def test_a_command_line_alone_says_who_is_isolated():
+    facts = read_host_facts("BOOT_IMAGE=/boot/bzImage root=/dev/sda1")
+    assert facts == HostFacts(
+        name="the host facts",
+        nohz_full=frozenset(),
+        sentences=(
+            "the host facts: the command line has no nohz_full=, so every pCPU is a housekeeping CPU for timers.",
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("ro nohz_full=all", "nohz_full=all is a list that depends on the machine."),
+        ("ro isolcpus=nohz,2-5", "isolcpus=nohz,... is the same as nohz_full= in some releases only."),
+        ("ro isolcpus=nohz,2-5 nohz_full=2-5", "nohz_full=2-5."),
+    ],
+)
+def test_how_a_command_line_says_it_is_told(line, sentence):
+    assert read_host_facts(line).sentences == (f"the host facts: {sentence}",)
+
+
+def test_without_a_command_line_nobody_is_said_to_be_isolated():
+    facts = read_host_facts("kernel.timer_migration=0")
+    assert facts.nohz_full is None
+    assert facts.sentences == ("the host facts says kernel.timer_migration=0: no timer leaves the CPU that arms it.",)
+    facts = read_host_facts(QEMU.format("-cpu host"))
+    assert facts == HostFacts(
+        name="the host facts",
+        cpu_pm=False,
+        sentences=("the host facts: QEMU was started without cpu-pm=on, so HLT and MWAIT exit.",),
+    )
+
+
+def test_on_amd_avic_stands_for_apicv_and_there_is_no_preemption_timer():
+    facts = read_host_facts(f"{SYS}kvm_amd/parameters/avic:1\n{SYS}kvm_intel/parameters/enable_apicv:N")
+    assert (facts.hv_timer, facts.apicv) == (False, True)
+    assert read_host_facts(f"{SYS}kvm_amd/parameters/nested:1").apicv is None
+    assert read_host_facts(f"{SYS}kvm_intel/parameters/nested:1").hv_timer is None
+
+
+@pytest.mark.parametrize(
+    ("cpus", "isolated"),
+    [
+        ("0", {0}),
+        ("0-2", {0, 1, 2}),
+        ("3-3", {3}),
+        ("1,3,5-6", {1, 3, 5, 6}),
+        ("65535", {65535}),
+        ("65536", None),
+        ("65535-65536", None),
+        ("2-", None),
+        ("", None),
+        ("1,,2", None),
+        ("N", None),
+    ],
+)
+def test_a_list_of_cpus_as_the_kernel_writes_it(cpus, isolated):
+    found = read_host_facts(f"ro nohz_full={cpus}").nohz_full
+    assert (None if found is None else set(found)) == isolated
+
+
+def test_the_name_is_the_file_s(tmp_path):
+    (tmp_path / "host.txt").write_text(f"{SYS}kvm/parameters/pi_inject_timer:1\n")
+    facts = read_host_facts(tmp_path / "host.txt")
+    assert facts.name == "host.txt"
+    assert facts.sentences == ("host.txt says kvm.pi_inject_timer=1.",)
+    (tmp_path / "host.txt").write_text("nothing of the kind\n")
+    with pytest.raises(ValueError, match=r"^host.txt: found nothing of what a host is set to; expected lines such as"):
+        read_host_facts(tmp_path / "host.txt")
+
+
+@pytest.mark.parametrize("value", ["12345678901", "-1", "1.5", ""])
+def test_a_number_that_the_kernel_does_not_print_is_refused(value):
+    with pytest.raises(ValueError, match=r"kvm.min_timer_period_us: .* is not allowed; it must be a whole number"):
+        read_host_facts(f"{SYS}kvm/parameters/min_timer_period_us:{value}")
+    assert read_host_facts(f"{SYS}kvm/parameters/min_timer_period_us:1234567890").min_timer_period_us == 1234567890
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        *(("on", True), ("yes", True), ("true", True), ("y", True), ("", True)),
+        *(("off", False), ("no", False), ("false", False), ("n", False), ("1", None)),
+    ],
+)
+def test_a_switch_of_qemu_s(word, value):
+    assert read_host_facts(QEMU.format(f"-overcommit cpu-pm={word}")).cpu_pm is value
+
+
+def test_machines_that_agree_say_it_though_there_are_many():
+    two = QEMU.format("-overcommit cpu-pm=on") + "\n" + QEMU.format("-overcommit mem-lock=on,cpu-pm=yes")
+    assert read_host_facts(two).cpu_pm is True
+    assert read_host_facts(two + "\n" + QEMU.format("-m 4G")).cpu_pm is None
+
+
+@pytest.mark.parametrize("value", ["-1", "auto"])
+def test_what_is_left_to_the_kernel_is_not_known(value):
+    facts = read_host_facts(f"{SYS}kvm_amd/parameters/avic:{value}")
+    assert (facts.apicv, facts.hv_timer) == (None, False)
+    assert facts.sentences == (f"the host facts says kvm_amd.avic={value}.",)
+
+
+@pytest.mark.parametrize(
+    ("word", "value"), [("Y", True), ("y", True), ("1", True), ("N", False), ("n", False), ("0", False)]
+)
+def test_a_switch_of_the_kernel_s(word, value):
+    assert read_host_facts(f"{SYS}kvm/parameters/pi_inject_timer:{word}").pi_inject_timer is value

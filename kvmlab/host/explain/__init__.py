@@ -131,7 +131,7 @@ def explain_events(events: Recorded, name: str, given: Given, max_timers: int) -
     evidence = Evidence(tracker)
     kept: list[Timer] = []
     outcomes: Counter[Outcome] = Counter()
-    events_seen: Counter[str] = Counter()
+    events_seen: set[str] = set()
     armed = 0
     for timer in tracker.follow(watched(events, events_seen, [interrupts.take, gaps.take])):
         evidence.take(timer)
@@ -167,14 +167,12 @@ def explain_events(events: Recorded, name: str, given: Given, max_timers: int) -
     )
 
 
-def watched(
-    events: Iterable[Event], names: Counter[str], watchers: Sequence[Callable[[Event], None]]
-) -> Iterator[Event]:
-    """Yield the events, count them by name, and show them to others; ValueError for more kinds than a kernel has."""
+def watched(events: Iterable[Event], names: set[str], watchers: Sequence[Callable[[Event], None]]) -> Iterator[Event]:
+    """Yield the events, note their names, and show them to others; ValueError for more kinds than a kernel has."""
     for event in events:
         for take in watchers:
             take(event)
-        names[event.event] += 1
+        names.add(event.event)
         if len(names) > MAX_KINDS:
             raise ValueError(f"{event.event}: more than {MAX_KINDS} kinds of events; expected the trace of one host")
         yield event

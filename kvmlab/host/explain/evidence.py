@@ -30,15 +30,15 @@ class Evidence:
         """(thread, pCPU of the vCPU, question, answer) -> how often."""
         self.left: Counter[tuple[int, int]] = Counter()
         """(pCPU that armed, pCPU that fired) of hrtimers that left the vCPU's pCPU."""
-        self.pinned: Counter[bool] = Counter()
-        """How many hrtimers were pinned, and how many were not."""
+        self.pinned: set[bool] = set()
+        """Whether hrtimers were pinned; both where some were and some were not."""
 
     def take(self, timer: Timer) -> None:
         """Count what one timer shows."""
         if max(len(self.answers), len(self.left)) > MAX_PLACES:
             raise ValueError(f"more than {MAX_PLACES} pairs of vCPUs and pCPUs; expected a listing of one host")
         if timer.pinned is not None:
-            self.pinned[timer.pinned] += 1
+            self.pinned.add(timer.pinned)
         if timer.backend == "hv" and not is_disarm(timer):
             self.answers[timer.pid, timer.pcpu, "can_use_hv_timer", True] += 1
         elif timer.backend == "hrtimer" and timer.arm_exit and armed_near(timer):
@@ -96,10 +96,10 @@ class Evidence:
 
     def excluded(self) -> dict[str, str]:
         """Return the policies that the kernel's release excludes, and why: `before` is v5.2, all others are later."""
-        if self.pinned[True] and not self.pinned[False]:
+        if self.pinned == {True}:
             why = "LAPIC hrtimers are pinned, as up to v5.2."
             return dict.fromkeys(("rev1", "rev2", "rev3"), why)
-        if self.pinned[False]:
+        if False in self.pinned:
             return {"before": "LAPIC hrtimers are not pinned; v5.2 pins them."}
         if self.tracker.modern_exit_format:
             return {"before": "kvm_exit is printed as from v5.10 on."}

@@ -235,10 +235,10 @@ class Explanation:
         """Return how often a vCPU armed a timer, as part of the headline; "" where too few were armed to tell."""
         armed = [t.armed_ns for t in self.timers_kept if (t.arm_exit or t.value is not None) and not is_disarm(t)]
         vcpus = len(self._tracker.threads)
-        first, last = (min(armed), max(armed)) if armed else (0, 0)
-        if len(armed) <= vcpus or last == first or self.incomplete:
+        span_ns = max(armed) - min(armed) if len(armed) > vcpus else 0
+        if not span_ns or self.incomplete:
             return ""
-        each = (len(armed) - vcpus) * 1e9 / (last - first) / vcpus
+        each = (len(armed) - vcpus) * 1e9 / span_ns / vcpus
         rate = f"{each:,.0f}" if each >= 1000 else f"{each:.4g}"
         return f", armed {rate} times a second" + (" by each" if vcpus > 1 else "")
 

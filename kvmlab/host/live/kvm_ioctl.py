@@ -26,7 +26,6 @@ STOP_SIGNAL = signal.SIGUSR1
 # Capabilities.
 CAP_IRQCHIP = 0
 CAP_TSC_DEADLINE_TIMER = 72
-CAP_IMMEDIATE_EXIT = 136
 CAP_X86_DISABLE_EXITS = 143
 CAP_BINARY_STATS_FD = 203
 # What KVM_CAP_X86_DISABLE_EXITS takes.
@@ -244,7 +243,6 @@ class Vm(contextlib.AbstractContextManager["Vm"]):
 
     def __init__(self, memory_size: int, disable_exits: int = 0) -> None:
         """Open /dev/kvm and set up the virtual machine; on an error everything is closed again."""
-        self.opened = contextlib.ExitStack()
         with contextlib.ExitStack() as opened:
             self.kvm = open_device()
             opened.callback(os.close, self.kvm)

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from kvmlab import kernels, policy
 from kvmlab.host.live import host
 from kvmlab.results.stats import PERCENTILES
-from kvmlab.scenario import checks
 from kvmlab.scenario.guest import Guest, Workload
 from kvmlab.scenario.host import Host
 from kvmlab.scenario.scenario import Scenario
@@ -162,7 +161,7 @@ def live_host(run: LiveRun) -> Host:
         "preemption_timer": host.is_on(run.parameters.get("kvm_intel.preemption_timer")),
         "halt_poll_us": scaled(run.parameters.get("kvm.halt_poll_ns"), 1e-3),
         "min_timer_period_us": scaled(run.parameters.get("kvm.min_timer_period_us"), 1.0),
-        "lapic_timer_advance_ns": 0 if host.is_on(run.parameters.get("kvm.lapic_timer_advance")) is False else None,
+        "lapic_timer_advance_ns": advance_ns(run.parameters),
     }
     return Host(
         pcpus=cpus,
@@ -174,6 +173,13 @@ def live_host(run: LiveRun) -> Host:
         tsc_ghz=run.tsc_khz / 1e6,
         **{name: value for name, value in known.items() if value is not None},
     )
+
+
+def advance_ns(parameters: dict[str, str]) -> float | None:
+    """Return the timer advance in ns, None for adaptive: a number or -1 in older kernels, a switch in newer ones."""
+    if host.is_on(parameters.get("kvm.lapic_timer_advance")) is False:
+        return 0
+    return scaled(parameters.get("kvm.lapic_timer_advance_ns"), 1)
 
 
 def scaled(value: str | None, factor: float) -> float | None:
@@ -193,7 +199,7 @@ def live_scenario(run: LiveRun) -> Scenario:
         pause_in_guest=s["pause_in_guest"],
         workload=Workload(
             tick_hz=0,
-            timer_us=checks.number("period_us", period, 10, 1e8, "us"),
+            timer_us=period,
             rearm="relative",
             timers=timers,
             timer_mode=s["timer_mode"],
