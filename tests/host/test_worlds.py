@@ -87,10 +87,10 @@ def test_halting_and_waking_take_their_time_which_is_none_of_the_idleness():
 
 
 def test_each_unknown_has_a_world_for_each_end_of_its_range():
-    assert [(each.name, each.housekeeping) for each in worlds_of(measured(), None)] == [
-        ("central", "ticking"),
-        ("housekeeping idle", "idle"),
-        ("housekeeping timers", "timers"),
+    assert worlds_of(measured(), None) == [
+        World("central", "ticking", 1000, 1),
+        World("housekeeping idle", "idle", 1000, 1),
+        World("housekeeping timers", "timers", 1000, 1),
     ]
     assert [each.housekeeping for each in worlds_of(measured(housekeeping_us=50.0), None)] == ["timers"]
     assert [each.housekeeping for each in worlds_of(measured(housekeeping_us=50.0), "idle")] == ["idle"]

@@ -130,7 +130,8 @@ def scenario_of(measured: Measured, world: World, said: Assumptions, base: Kerne
     burst_us = workload.busy_us + workload.idle_us
     bursts_hz = 1e6 / burst_us if workload.busy_us else 0.0
     others_hz = vcpus * (workload.other_exit_hz + workload.host_irq_hz + bursts_hz)
-    duration = min(TIMERS_PER_RUN * (workload.timer_us or 1e3) / 1e6 / vcpus, OTHERS_PER_RUN / max(1.0, others_hz))
+    assert workload.timer_us is not None
+    duration = min(TIMERS_PER_RUN * workload.timer_us / 1e6 / vcpus, OTHERS_PER_RUN / max(1.0, others_hz))
     return Scenario(
         Host(
             pcpus=vcpus + 1,
