@@ -187,7 +187,8 @@ def test_what_is_assumed_is_said():
     )
     other.say(findings, measured(), KERNEL)
     assert findings.assumed[:2] == [
-        "kvm.pi_inject_timer is off, APICv is off, the preemption timer is off; v5.18's machinery under every revision.",
+        "kvm.pi_inject_timer is off, APICv is off, the preemption timer is off; v5.18's machinery under every "
+        "revision.",
         "vCPUs sit on housekeeping pCPUs, one each, and do not move; HLT stays in the guest, MWAIT stays in the guest.",
     ]
 
