@@ -37,6 +37,7 @@ from kvmlab.results.story import NOT_VISIBLE
 from kvmlab.scenario.interval import Interval
 from tests.host.made_up import WORKS, table
 from tests.places import RECORDED
+from tests.tracefs_listing import listing_of
 
 WRITES, IRQS, HALTS, PREEMPTION = "writes", "interrupts", "halts", "PREEMPTION_TIMER"
 TEN_SECONDS = Duration(10.0, 1)
@@ -508,3 +509,13 @@ def test_a_value_lies_between_its_bounds_or_on_one(bounds):
 def test_bounds_that_are_not_in_order_are_refused(bounds):
     with pytest.raises(ValueError, match="are not in order"):
         ordered(*bounds)
+
+
+def test_timers_of_a_trace_are_counted_though_its_guest_halts():
+    guest = kl.Guest(workload=kl.Workload(tick_hz=0, timer_us=1000, idle_us=1))
+    scenario = kl.Scenario(kl.Host(pcpus=2, isolated=(1,)), guest, duration_s=0.02, trace_steps=10_000)
+    run = kl.simulate(scenario)
+    m = measured_from(kl.explain(listing_of(run)), Findings(), None, None, None)
+    assert m.timers.low == m.timers.value == m.timers.high == pytest.approx(run.placement["expiries"].sum(), abs=1)
+    assert m.halts > 15
+    assert m.expiries_at_work == 0

@@ -349,7 +349,7 @@ def test_a_recorded_run_has_these_shares():
 
 
 def simulated(vcpu_on):
-    places = np.zeros((1, len(Place)), int)
+    places = np.zeros((2, len(Place)), int)
     for place, count in {
         Place.HV: 100,
         Place.OWN: 1,
