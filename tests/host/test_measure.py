@@ -512,10 +512,10 @@ def test_bounds_that_are_not_in_order_are_refused(bounds):
 
 
 def test_timers_of_a_trace_are_counted_though_its_guest_halts():
-    guest = kl.Guest(workload=kl.Workload(tick_hz=0, timer_us=1000, idle_us=1))
+    guest = kl.Guest(workload=kl.Workload(tick_hz=1000, busy_us=300, idle_us=300))
     scenario = kl.Scenario(kl.Host(pcpus=2, isolated=(1,)), guest, duration_s=0.02, trace_steps=10_000)
     run = kl.simulate(scenario)
     m = measured_from(kl.explain(listing_of(run)), Findings(), None, None, None)
-    assert m.timers.low == m.timers.value == m.timers.high == pytest.approx(run.placement["expiries"].sum(), abs=1)
+    assert m.timers.low == m.timers.value == m.timers.high == pytest.approx(run.placement["expiries"].sum(), abs=2)
     assert m.halts > 15
-    assert m.expiries_at_work == 0
+    assert 0 < m.expiries_at_work <= m.timers.value < min(m.writes, m.halts)
