@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 import kvmlab as kl
-from kvmlab.host.what_if import what_if
-from kvmlab.host.what_if.predict import REASONS
+from kvmlab.host.inference import Fact
+from kvmlab.host.what_if import backcast, what_if
+from kvmlab.host.what_if.assumptions import Assumptions
+from kvmlab.host.what_if.backcast import Backcast, BackcastRow, Reading, best_reading, compared, readings, say_first
+from kvmlab.host.what_if.predict import QUANTITIES, REASONS, Row
+from kvmlab.scenario.interval import Interval
 from tests.host.made_up import IPIS, READS, WAITS, WORKS, table
 from tests.host.recorded import REPORTS, TRACES
+from tests.host.test_worlds import measured
 from tests.places import RECORDED
 
 MADE_UP = {"waits": (WAITS, 60.0), "works": (WORKS, 10.0), "reads": (READS, 10.0)}
@@ -216,3 +223,184 @@ def test_timers_are_counted_over_the_whole_time(kept):
     assert w.measured.timers.value == 10
     assert any(sentence.startswith("10 timers were armed") for sentence in w.known)
     assert w.of("rev3", "PREEMPTION_TIMER").value == pytest.approx(10 / w.measured.seconds, rel=0.02)
+
+
+# --- by hand ----------------------------------------------------------------------------------------------------------
+
+
+def beside(quantity, within):
+    return BackcastRow(quantity, 1.0, 1.0, 1.0, 1.0, "", within)
+
+
+@pytest.mark.parametrize(
+    ("missed", "doubtful"),
+    [
+        ([], []),
+        (["HLT"], ["HLT"]),
+        (["exits"], ["exits", "time taken from the guest"]),
+        (["EXTERNAL_INTERRUPT"], ["EXTERNAL_INTERRUPT", "expiry exits", "posted"]),
+        (["PREEMPTION_TIMER", "HLT"], ["PREEMPTION_TIMER", "HLT", "expiry exits", "posted"]),
+        (["posted"], ["posted"]),
+    ],
+)
+def test_what_rests_on_a_quantity_that_is_missed_is_doubtful(missed, doubtful):
+    rows = tuple(beside(name, name not in missed) for name in QUANTITIES)
+    cast = Backcast("rev1", rows, unsure=False)
+    assert set(cast.missed) == set(missed)
+    assert list(cast.doubtful) == doubtful
+    assert cast._replace(unsure=True).doubtful == tuple(QUANTITIES)
+
+
+RATE, SHARE = "1/s a vCPU", "% of timers"
+
+
+@pytest.mark.parametrize(
+    ("quantity", "unit", "timers", "counted", "recorded", "give"),
+    [
+        ("MSR_WRITE", RATE, 1000, 100, 10, 1),  # 100 give or take 10, in 10 s
+        ("HLT", RATE, 1000, 0, 0, 0.1),  # one
+        ("PREEMPTION_TIMER", RATE, 1000, 100, 10, 2),  # 2 % of the timers
+        ("EXTERNAL_INTERRUPT", RATE, 1000, 900, 90, 3),
+        ("posted", SHARE, 1600, 50, 50, 2.5),  # 1600 give or take 40
+        ("expiry exits", SHARE, 10_000, 50, 50, 2),
+        ("posted", SHARE, 0.25, 50, 50, 100),
+    ],
+)
+def test_what_was_counted_lies_in_the_range_give_or_take_its_error(quantity, unit, timers, counted, recorded, give):
+    host = measured(timers=Interval(timers, 0.0, timers), recorded={quantity: float(counted)})
+    inside, outside = 0.999 * give, 1.001 * give
+    for low, high, within in (
+        (recorded + inside, recorded + 900, True),
+        (recorded + outside, recorded + 900, False),
+        (recorded - 900, recorded - inside, True),
+        (recorded - 900, recorded - outside, False),
+    ):
+        rows = [Row("rev1", "other", 0.0, 0.0, 0.0, RATE), Row("rev1", quantity, low, 7.0, high, unit)]
+        assert compared(host, rows) == [BackcastRow(quantity, recorded, 7.0, low, high, unit, within)]
+
+
+@pytest.mark.parametrize(("low", "high"), [(11.0, 20.0), (2.0, 9.0)])
+def test_a_count_at_the_end_of_its_error_is_within(low, high):
+    [row] = compared(measured(recorded={"MSR_WRITE": 100.0}), [Row("rev1", "MSR_WRITE", low, low, high, RATE)])
+    assert row.within
+
+
+def recording(*facts, consistent=(), seen=()):
+    observations = [SimpleNamespace(cpu=None, sentence=sentence) for sentence in seen]
+    policy = SimpleNamespace(facts=facts, observations=observations, consistent=consistent)
+    return SimpleNamespace(host=None, policy=policy)
+
+
+ALL = ("pi_inject_timer", "apicv_active", "hv_timer", "mwait_in_guest", "hlt_in_guest")
+
+
+@pytest.mark.parametrize(
+    ("fits", "changed"),
+    [
+        (lambda host: True, [(), *((name,) for name in ALL)]),
+        (lambda host: not host.apicv, [("apicv_active",)]),
+        (lambda host: host.mwait_in_guest and not host.apicv, [("apicv_active", "mwait_in_guest")]),
+        (lambda host: host.mwait_in_guest or host.hlt_in_guest, [("mwait_in_guest",), ("hlt_in_guest",)]),
+    ],
+)
+def test_hosts_with_the_fewest_changed_facts_come_first(monkeypatch, fits, changed):
+    monkeypatch.setattr(backcast, "revisions_that_fit", lambda e, host: ("rev1",) if fits(host) else ())
+    found = list(readings(recording(), Assumptions()))
+    assert [reading.changed for reading in found] == changed
+    assert all(fits(reading.host) and reading.fitting == ("rev1",) for reading in found)
+
+
+def test_what_is_known_is_not_changed(monkeypatch):
+    monkeypatch.setattr(backcast, "revisions_that_fit", lambda e, host: ("rev1",))
+    found = list(readings(recording(Fact("apicv_active", False, "a", "")), Assumptions()))
+    assert found[0] == Reading(Assumptions(apicv=False), ("rev1",), ())
+    assert [reading.changed for reading in found[1:]] == [(name,) for name in ALL if name != "apicv_active"]
+
+
+@pytest.mark.parametrize("needs", [3, 9])
+def test_where_two_changes_are_not_enough_no_revision_fits(monkeypatch, needs):
+    def fits(e, host):
+        default = Assumptions()
+        names = ("pi_inject_timer", "apicv", "preemption_timer", "mwait_in_guest", "hlt_in_guest")
+        changed = sum(getattr(host, name) != getattr(default, name) for name in names)
+        return ("rev1",) if changed >= needs else ()
+
+    monkeypatch.setattr(backcast, "revisions_that_fit", fits)
+    assert list(readings(recording(), Assumptions())) == [Reading(Assumptions(), (), ())]
+
+
+ONE, OTHER = Assumptions(), Assumptions(apicv=False)
+
+
+@pytest.mark.parametrize(
+    ("fitting", "missed", "host", "revision", "runs"),
+    [
+        # As soon as nothing is missed, no more is run; rev 3 is tried first, and rev 2 last.
+        (("before", "rev1", "rev2", "rev3"), {}, ONE, "rev3", 1),
+        (("before", "rev1"), {}, ONE, "rev1", 1),
+        (("before", "rev2"), {}, ONE, "before", 1),
+        (("rev1", "rev3"), {(ONE, "rev3"): 1}, ONE, "rev1", 2),
+        (("rev1", "rev3"), {(ONE, "rev3"): 1, (ONE, "rev1"): 1, (OTHER, "rev3"): 2}, OTHER, "rev1", 4),
+        # Else the one that misses least, and of several the first.
+        (
+            ("rev1", "rev3"),
+            {(ONE, "rev3"): 2, (ONE, "rev1"): 1, (OTHER, "rev3"): 1, (OTHER, "rev1"): 2},
+            ONE,
+            "rev1",
+            4,
+        ),
+        (("rev3",), {(ONE, "rev3"): 2, (OTHER, "rev3"): 1}, OTHER, "rev3", 2),
+    ],
+)
+def test_the_first_reading_that_misses_nothing_is_the_best(monkeypatch, fitting, missed, host, revision, runs):
+    ran = []
+
+    def run(host, name):
+        ran.append((host, name))
+        return [beside("HLT", number >= missed.get((host, name), 0)) for number in range(3)]
+
+    monkeypatch.setattr(backcast, "readings", lambda e, said: [Reading(ONE, fitting, ()), Reading(OTHER, fitting, ())])
+    monkeypatch.setattr(backcast, "compared", lambda measured, rows: rows)
+    reading, cast = best_reading(recording(), measured(unsure=True), ONE, run)
+    assert (reading.host, cast.revision, len(ran), cast.unsure) == (host, revision, runs, True)
+    assert len(cast.missed) == missed.get((host, revision), 0)
+
+
+@pytest.mark.parametrize(("consistent", "revision"), [(("rev1", "rev2"), "rev1"), ((), "rev3")])
+def test_where_no_host_fits_the_consistent_revisions_are_tried_or_else_all(monkeypatch, consistent, revision):
+    monkeypatch.setattr(backcast, "readings", lambda e, said: [Reading(ONE, (), ())])
+    _, cast = best_reading(recording(consistent=consistent), measured(), ONE, lambda host, name: [])
+    assert cast.revision == revision
+
+
+NOT_LIKE_THAT = (
+    "Recorded: Seen. Of the revisions rev1 or rev2 would do that, before and rev3 would not: what stands under before "
+    "and rev3 is not the recorded host. If the host is not as assumed, say so: hv_timer, pi_inject_timer, "
+    "apicv_active, mwait_in_guest, hlt_in_guest."
+)
+
+
+@pytest.mark.parametrize(
+    ("seen", "fitting", "changed", "chosen", "said"),
+    [
+        (["Seen."], ("rev1", "rev2"), (), ("before", "rev1", "rev3", "my own"), [NOT_LIKE_THAT]),
+        (["Seen."], ("rev1", "rev2"), (), ("rev1", "my own"), []),
+        ([], ("rev1", "rev2"), (), ("before", "rev1"), []),
+        (
+            ["Seen."],
+            (),
+            ("apicv_active",),
+            ("before",),
+            ["Recorded: Seen. No revision does that on the host as assumed: rely on none of these numbers."],
+        ),
+        (
+            ["Seen."],
+            ("rev1",),
+            ("apicv_active",),
+            ("rev1",),
+            ["The host as assumed cannot have made this recording. The back-cast takes it that APICv is not active."],
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_said(seen, fitting, changed, chosen, said):
+    assert list(say_first(recording(seen=seen), Reading(OTHER, fitting, changed), chosen)) == said

@@ -39,7 +39,9 @@ def test_a_row_is_about_the_path_that_was_taken(row, fast, steps):
         ("MSR_WRITE", 9, 1.0, False),
         ("MSR_WRITE", 10, 1.0, True),
         ("MSR_WRITE", 10, 0.0, False),
+        ("MSR_WRITE", 10, 0.5, True),
         ("MSR_WRITE", 10, 1e6, False),
+        ("MSR_WRITE", 10, 1e6 + 0.5, False),
         ("HLT", 1000, 1.0, False),
     ],
 )

@@ -1,6 +1,8 @@
 """The model against recorded runs of timers that are written again before they expire."""
 
 import csv
+import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,7 @@ import kvmlab as kl
 from kvmlab import data
 from kvmlab.host import rearmed
 from kvmlab.model.hrtimer import hrtimer_check_target
-from kvmlab.model.names import NEVER
+from kvmlab.model.names import NEVER, Place
 from tests.host.watched import Watched
 
 ROWS = kl.rearmed_rows()
@@ -183,3 +185,263 @@ def test_rows_of_both_tables_are_not_mixed():
 def test_counts_agree_within_a_quarter(recorded, predicted, same):
     assert rearmed.same_count(recorded, predicted) is same
     assert rearmed.same_count(predicted, recorded) is same
+
+
+# --- each number that goes in -----------------------------------------------------------------------------------------
+
+
+SLIDES = {
+    "name": "a run",
+    "kernel_release": "6.1.0-56-amd64",
+    "isolation": "nohz_full=2 (domains)",
+    "pattern": "slide",
+    "period_us": "1000",
+    "rearm": "5x200us abs=0 delta=0",
+    "cpu0_background": "tick 4ms only",
+    "halt_poll_ns": "0",
+    "vm2": "none",
+    "vcpu_on": "2",
+    "wait": "hlt",
+    "timers": "200",
+    "loc0": "1150",
+}
+"""Each of 200 timers lives for 1000 + 5 x 300 us, and up to 4000 us lie before it: 0.9 s in all."""
+SLEEPS = {"cpu0_background": "nanosleep 100us"}
+SECOND = {"name": "second", "boot_us": 0}
+AWAKE = kl.Workload(tick_hz=0)
+SLEEPY = kl.Workload(tick_hz=0, timer_us=10_000, rearm="relative", idle_us=1)
+
+
+def scenario_of(**changes):
+    return kl.recorded_scenario(SLIDES | changes)
+
+
+def test_a_run_is_one_scenario():
+    workload = kl.Workload(
+        tick_hz=0,
+        timer_us=1000,
+        rearm="relative",
+        gap_us=4000,
+        rewrites=5,
+        rewrite_every_us=300,
+        timers=200,
+        idle_us=1,
+    )
+    host = kl.Host(
+        pcpus=3, isolated=(2,), hz=250, loaded=(0,), vendor="amd", apicv=False, halt_poll_us=0, housekeeping="idle"
+    )
+    kernel = kl.kernels.release("6.1.0-56-amd64", kl.policy.rev3, name="6.1.0-56-amd64")
+    guest = kl.Guest(pcpus=(2,), boot_us=0, workload=workload)
+    assert scenario_of() == kl.Scenario(
+        host,
+        (guest,),
+        kernel=kernel,
+        duration_s=0.1 + 1.5 * 0.9,
+        trace_steps=0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "lives_us", "all_us"),
+    [
+        ({"rewrites": 5, "rewrite_every_us": 300.0}, 2500, 900_000),
+        ({"rewrites": 5, "rewrite_every_us": 300.0, "rewrite_by_us": 10.0}, 2550, 910_000),
+        ({"rewrites": 5, "rewrite_every_us": 300.0, "rewrite_by_us": -50.0, "slides": False}, 750, 550_000),
+        ({"rewrites": 5, "rewrite_by_us": -300.0, "slides": False}, 0, 400_000),
+        ({}, 1000, 600_000),
+    ],
+)
+def test_a_timer_lives_from_its_first_write_to_its_expiry(changes, lives_us, all_us):
+    workload = kl.Workload(tick_hz=0, timer_us=1000, rearm="relative", timers=200, **changes)
+    assert rearmed.lifetime_us(workload) == lives_us
+    assert rearmed.length_us(workload) == all_us
+
+
+def test_without_a_timer_none_lives():
+    assert rearmed.lifetime_us(kl.Workload()) == 0
+    assert rearmed.length_us(kl.Workload()) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        ("period_us", 10, 100_000_000),
+        ("timers", 1, 1_000_000),
+        ("loc0", 0, 1 << 40),
+        ("vcpu_on", 0, 2),
+        ("halt_poll_ns", 0, 1_000_000_000),
+    ],
+)
+def test_a_number_is_allowed_up_to_its_limits(name, least, most):
+    for value in (least, most):
+        scenario_of(**(SLEEPS if name == "loc0" else {}) | {name: value, "rearm": "none"})
+    for value in (least - 1, most + 1):
+        with pytest.raises(ValueError, match=rf"^{name}: "):
+            scenario_of(**(SLEEPS if name == "loc0" else {}) | {name: value, "rearm": "none"})
+
+
+@pytest.mark.parametrize(
+    ("interrupts", "work_us"),
+    [
+        (1225, 900_000 / 800 - 150),  # of them 225 by the tick and 200 by the timers: the task slept 800 times
+        (425 + 6000, 1),  # it took no time
+        (425 + 1, 900_000 - 150),
+        (0, 900_000 - 150),
+    ],
+)
+def test_a_task_that_sleeps_by_turns_works_for_the_rest_of_the_time(interrupts, work_us):
+    host = scenario_of(**SLEEPS, loc0=interrupts).host
+    assert (host.housekeeping, host.housekeeping_timer_us) == ("timers", 150)
+    assert host.housekeeping_work_us == pytest.approx(work_us, rel=1e-12)
+
+
+@pytest.mark.parametrize(("background", "housekeeping"), [("tick 4ms only", "idle"), ("spinning", "ticking")])
+def test_a_cpu_0_without_such_a_task_ticks_or_not(background, housekeeping):
+    assert scenario_of(cpu0_background=background).host.housekeeping == housekeeping
+
+
+@pytest.mark.parametrize(
+    ("vm2", "poll_ns", "guests", "boots_us"),
+    [
+        ("none", 50_000, [], 0),
+        ("hog on cpu1", 50_000, [kl.Guest(**SECOND, pcpus=(1,), workload=AWAKE)], 0),
+        ("hog on cpu0", 0, [kl.Guest(**SECOND, pcpus=(0,), workload=AWAKE)], 0),
+        ("cpu0 period 10000us", 0, [kl.Guest(**SECOND, pcpus=(0,), workload=SLEEPY)], 20_100),
+        ("cpu1 period 10000us", 10_000, [kl.Guest(**SECOND, pcpus=(1,), workload=SLEEPY)], 20_100),
+        ("cpu1 period 10000us", 20_000, [kl.Guest(**SECOND, pcpus=(1,), workload=SLEEPY)], 30_150),
+        ("cpu1 period 10000us", 20_001, [kl.Guest(**SECOND, pcpus=(1,), workload=SLEEPY)], 40_200),
+    ],
+)
+def test_a_second_vm_learns_to_poll_before_the_first_begins(vm2, poll_ns, guests, boots_us):
+    """Two periods of 10 050 us, and one for each doubling of what it polls."""
+    scenario = scenario_of(vm2=vm2, halt_poll_ns=poll_ns)
+    first, *others = scenario.guests
+    assert others == guests
+    assert first.boot_us == boots_us
+    assert scenario.duration_s == pytest.approx(0.1 + boots_us / 1e6 + 1.35, rel=1e-12)
+    assert scenario.host.halt_poll_us == poll_ns / 1000
+
+
+# --- each number that is compared -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("placement", "cpu", "found"),
+    [
+        ("cpu0:4 cpu1:195", 0, (4, 199)),
+        ("cpu0:4 cpu1:195", 1, (195, 199)),
+        ("cpu2:5", 0, (0, 5)),
+        ("cpu12:3 cpu2:2", 2, (2, 5)),
+        ("", 0, (0, 0)),
+        (math.nan, 0, (0, 0)),
+    ],
+)
+def test_a_placement_is_counted(placement, cpu, found):
+    assert rearmed.counted(placement, cpu) == found
+
+
+def test_a_recorded_run_has_these_shares():
+    shares = rearmed.recorded(row_named("A-slide-bg0-cpu2-r1"))
+    assert tuple(shares) == rearmed.COMPARED
+    assert list(shares.values()) == pytest.approx([121 / 200, 534 / 1200, 196 / 1200, 83 / 200, 1618 / 200])
+    nothing = row_named("A-slide-bg0-cpu2-r1") | {"expired_on": "", "queued_on": ""}
+    assert [math.isnan(value) for value in rearmed.recorded(nothing).values()] == [True, True, True, False, False]
+
+
+def simulated(vcpu_on):
+    places = np.zeros((2, len(Place)), int)
+    for place, count in {
+        Place.HV: 100,
+        Place.OWN: 1,
+        Place.POSTED: 2,
+        Place.KICKED: 3,
+        Place.NOT_IN_GUEST: 4,
+        Place.AT_ARM: 200,
+    }.items():
+        places[0, place] = count
+    pcpus = {"offered": [80, 1], "refused": [50, 2], "fired": [4, 3], "taken_stale": [8, 4], "spurious": [5, 5]}
+    return SimpleNamespace(
+        machine=SimpleNamespace(pcpus=pcpus, vcpus={"delivered": [20, 7], "armed": [40, 9]}),
+        place_rows=places,
+        scenario=SimpleNamespace(guests=[SimpleNamespace(pcpus=(vcpu_on,)), SimpleNamespace(pcpus=(1,))]),
+        exit_rows=[{"count": np.array([30, 0, 31])}, {"count": np.array([7])}],
+    )
+
+
+@pytest.mark.parametrize(
+    ("vcpu_on", "last", "arms"),
+    [(2, 0.4, 0.75), (0, 1, 1)],
+)
+def test_a_simulated_run_has_these_shares(vcpu_on, last, arms):
+    """Of ten expiries of hrtimers CPU 0 fired four; of 80 arms it was offered it took 30, of 40 in all."""
+    shares = rearmed.seen(simulated(vcpu_on))
+    assert tuple(shares) == rearmed.COMPARED
+    assert list(shares.values()) == pytest.approx([last, arms, 0.2, 0.25, 61 / 20])
+
+
+def test_a_prediction_is_the_mean_over_ten_seeds(monkeypatch):
+    monkeypatch.setattr(rearmed, "simulate", lambda scenario: scenario.seed)
+    monkeypatch.setattr(rearmed, "seen", lambda seed: dict.fromkeys(rearmed.COMPARED, 2.0 * seed))
+    assert rearmed.predicted(SLIDES) == dict.fromkeys(rearmed.COMPARED, 9.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "mean"), [([1.0, 2.0, 6.0], 3), ([1.0, math.nan, 3.0], 2), ([math.nan], math.nan), ([], math.nan)]
+)
+def test_a_mean_is_of_what_is_a_number(values, mean):
+    assert rearmed.mean(values) == pytest.approx(mean, nan_ok=True)
+
+
+@pytest.mark.parametrize(("part", "whole", "share"), [(1, 4, 0.25), (0, 4, 0), (0, 0, math.nan)])
+def test_without_a_whole_there_is_no_share(part, whole, share):
+    assert rearmed.share(part, whole) == pytest.approx(share, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "predicted", "same"),
+    [(0.06, 0.0, True), (0.0, 0.06, True), (0.07, 0.0, False), (0.0, 0.07, False), (math.nan, 0.5, True)],
+)
+def test_shares_agree_within_6_points(recorded, predicted, same):
+    assert rearmed.same_share(recorded, predicted) is same
+
+
+@pytest.mark.parametrize(
+    ("recorded", "predicted", "same"),
+    [(0.75, 1.0, True), (0.74, 1.0, False), (0.0, 0.02, True), (0.0, 0.021, False), (3.0, 4.0, True), (0.0, 0.0, True)],
+)
+def test_counts_agree_up_to_a_quarter_of_the_larger_or_what_strays_in(recorded, predicted, same):
+    assert rearmed.same_count(recorded, predicted) is same
+    assert rearmed.same_count(predicted, recorded) is same
+
+
+def test_runs_that_were_set_up_alike_are_compared_by_their_mean(monkeypatch):
+    """Two that stray to both sides agree in the middle; one of another period stands alone and does not."""
+    first = {"queued_on": "cpu0:1", "accepted_only_by_stale": 0, "exits": 400}
+    rows = [
+        SLIDES | first | {"name": "a", "expired_on": "cpu0:10 cpu2:90", "spurious0": 20},
+        SLIDES | first | {"name": "b", "expired_on": "cpu0:90 cpu2:10", "spurious0": 180},
+        SLIDES | first | {"name": "c", "expired_on": "cpu0:10 cpu2:90", "spurious0": 20, "period_us": "5000"},
+    ]
+    shares = {"last on cpu0": 0.5, "arms on cpu0": 0.5, "only by stale": 0.25, "spurious": 0.5, "exits": 3.0}
+    monkeypatch.setattr(rearmed, "predicted", lambda row: shares)
+    assert kl.check_recordings(rows)[
+        ["run", "pattern", "last on cpu0 recorded", "last on cpu0 predicted", "counts right", "placement right"]
+    ].values.tolist() == [
+        ["a", "slide", 0.1, 0.5, True, True],
+        ["b", "slide", 0.9, 0.5, True, True],
+        ["c", "slide", 0.1, 0.5, False, False],
+    ]
+
+
+def test_domains_matter_only_beside_a_second_vm():
+    other = SLIDES | {"isolation": "nohz_full=2+isolcpus=domain"}
+    assert rearmed.pattern(SLIDES) == rearmed.pattern(other)
+    beside = {"vm2": "hog on cpu1"}
+    assert rearmed.pattern(SLIDES | beside) != rearmed.pattern(other | beside)
+    for name in ("pattern", "period_us", "rearm", "cpu0_background", "vm2", "halt_poll_ns", "vcpu_on"):
+        assert rearmed.pattern(SLIDES | {name: "7"}) != rearmed.pattern(SLIDES), name
+
+
+@pytest.mark.parametrize(("row", "is_one"), [(SLIDES, True), ({"run": "a"}, False), ("pattern", False)])
+def test_rows_of_this_table_are_told_by_a_column(row, is_one):
+    assert rearmed.is_rearmed(row) is is_one

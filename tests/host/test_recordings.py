@@ -2,6 +2,7 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -234,3 +235,152 @@ def test_perf_saw_the_same_kinds_of_exits(file, pi):
 def test_rows_are_as_in_the_file():
     with data.path("recorded", "recorded_runs.csv").open(newline="") as file:
         assert list(csv.DictReader(file)) == ROWS
+
+
+# --- each number ------------------------------------------------------------------------------------------------------
+
+
+ROW = {
+    "run": "a run",
+    "kernel": "6.1.176",
+    "policy": "rev1",
+    "vendor": "intel",
+    "nohz_full": "1",
+    "pi_inject_timer": "0",
+    "apicv": "1",
+    "preemption_timer": "0",
+    "mwait_in_guest": "0",
+    "hlt_in_guest": "1",
+    "pause_in_guest": "0",
+    "guest_waits_by": "hlt",
+    "pcpu": "1",
+    "cpu0_background": "tick only",
+    "timer_mode": "oneshot",
+    "period_us": "2000",
+    "timers": "100",
+    "exits": "202",
+    "irq_exits": "10",
+    "halt_exits": "3",
+    "traced_expiry_on": "cpu1:10",
+}
+
+
+def test_a_run_is_one_scenario():
+    host = kl.Host(
+        pcpus=2,
+        isolated=(1,),
+        nohz_full=True,
+        isolated_domains=False,
+        hz=250,
+        housekeeping="idle",
+        housekeeping_timer_us=100,
+        loaded=(0,),
+        vendor="intel",
+        apicv=True,
+        preemption_timer=False,
+        pi_inject_timer=False,
+        tsc_ghz=1,
+    )
+    workload = kl.Workload(
+        tick_hz=0, timer_us=2000, rearm="relative", timers=100, timer_mode="oneshot", idle_us=1, waits_by="hlt"
+    )
+    assert kl.recorded_scenario(ROW) == kl.Scenario(
+        host,
+        (kl.Guest(pcpus=(1,), hlt_in_guest=True, boot_us=1900, workload=workload),),
+        kernel=kl.kernels.release("6.1.176", policy.rev1, name="6.1.176 rev1"),
+        duration_s=0.7,
+    )
+
+
+def test_without_nohz_full_no_cpu_is_isolated():
+    host = recorded.recorded_host(ROW | {"nohz_full": "0"})
+    assert (host.isolated, host.nohz_full) == ((), False)
+
+
+@pytest.mark.parametrize(
+    ("background", "housekeeping", "timer_us"),
+    [("tick only", "idle", 100), ("spinning", "ticking", 100), ("timers every 62.5 us", "timers", 62.5)],
+)
+def test_cpu_0_does_what_it_was_set_up_to(background, housekeeping, timer_us):
+    host = recorded.recorded_host(ROW | {"cpu0_background": background})
+    assert (host.housekeeping, host.housekeeping_timer_us) == (housekeeping, timer_us)
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"), [("pcpu", 0, 1), ("period_us", 10, 100_000_000), ("timers", 1, 1_000_000)]
+)
+def test_a_number_is_allowed_up_to_its_limits(name, least, most):
+    for value in (least, most):
+        recorded.recorded_guest(ROW | {name: value})
+    for value in (least - 1, most + 1):
+        with pytest.raises(ValueError, match=rf"^{name}: "):
+            recorded.recorded_guest(ROW | {name: value})
+
+
+@pytest.mark.parametrize(
+    ("fired", "placement"),
+    [([25, 75, 0], "cpu1:75 cpu0:25"), ([5, 1, 5], "cpu0:5 cpu2:5 cpu1:1"), ([0, 0], "")],
+)
+def test_a_placement_names_the_cpus_that_fired_most_first(fired, placement):
+    assert recorded.placed_on(SimpleNamespace(fired_on=pd.Series(fired))) == placement
+
+
+@pytest.mark.parametrize(
+    ("placement", "share"), [("cpu1:7 cpu0:3", 0.3), ("cpu1:10", 0), ("cpu0:4", 1), ("cpu10:1 cpu0:1", 0.5), ("", None)]
+)
+def test_the_share_of_cpu_0_is_of_all(placement, share):
+    assert recorded.share_on_cpu0(placement) == share
+
+
+@pytest.mark.parametrize(
+    ("predicted", "same"),
+    [("cpu0:75 cpu1:25", False), ("cpu0:74 cpu1:26", True), ("cpu0:26 cpu1:74", True), ("cpu0:25 cpu1:75", False)],
+)
+def test_shares_agree_within_less_than_a_quarter(predicted, same):
+    assert recorded.same_placement("cpu0:5 cpu1:5", predicted) is same
+
+
+@pytest.mark.parametrize(
+    ("counts", "fired", "right"),
+    [
+        ((201, 10, 3), [0, 10], (True, True)),
+        ((206, 5, 8), [1, 9], (True, True)),
+        ((207, 10, 3), [10, 0], (False, False)),
+        ((195, 10, 3), [0, 0], (False, False)),
+        ((201, 4, 3), [3, 7], (False, False)),
+        ((201, 10, 9), [2, 8], (False, True)),
+    ],
+)
+def test_a_row_is_checked_without_the_recorder_s_own_exit(monkeypatch, counts, fired, right):
+    names = ("exits", "irq_exits", "halt_exits")
+    predicted = dict(zip(names, counts, strict=True))
+    run = SimpleNamespace(kvm_stat=predicted, fired_on=pd.Series(fired))
+    monkeypatch.setattr(recorded, "simulate", lambda scenario: run)
+    assert recorded.check_row(ROW) == {
+        "run": "a run",
+        "exits recorded": 201,
+        "irq_exits recorded": 10,
+        "halt_exits recorded": 3,
+        **{f"{name} predicted": predicted[name] for name in names},
+        "expiry_on recorded": "cpu1:10",
+        "expiry_on predicted": recorded.placed_on(run),
+        "counts right": right[0],
+        "placement right": right[1],
+    }
+
+
+def test_where_no_hrtimer_was_traced_none_is_to_fire(monkeypatch):
+    run = SimpleNamespace(kvm_stat={"exits": 201, "irq_exits": 10, "halt_exits": 3}, fired_on=pd.Series([0, 0]))
+    monkeypatch.setattr(recorded, "simulate", lambda scenario: run)
+    checked = recorded.check_row(ROW | {"traced_expiry_on": float("nan")})
+    assert (checked["expiry_on recorded"], checked["placement right"]) == ("", True)
+
+
+def test_rows_are_checked_in_their_order_and_others_are_refused():
+    table = kl.check_recordings(row | {"run": name} for row, name in zip(ROWS, "ab", strict=False))
+    assert table["run"].tolist() == ["a", "b"]
+    with pytest.raises(ValueError, match="rows: 5 is not allowed; it must be rows of a table"):
+        kl.check_recordings(5)
+    without = {name: value for name, value in ROW.items() if name != "run"}
+    with pytest.raises(ValueError, match="run: the row has no such column"):
+        kl.check_recordings([ROW, without])

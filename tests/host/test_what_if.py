@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 import kvmlab as kl
+import kvmlab.host.what_if as steps
 from kvmlab.host.what_if import QUANTITIES, Findings, fitted_costs, measured_from, what_if
+from kvmlab.host.what_if.assumptions import Assumptions
+from kvmlab.host.what_if.backcast import Backcast, Reading
 from kvmlab.policy import REVISIONS
+from tests.host.made_up import IPIS, table
 from tests.places import RECORDED
 from tests.tracefs_listing import listing_of
 
@@ -180,3 +185,74 @@ def test_a_periodic_timer_is_simulated_as_one():
     # Two writes, which start and stop it, in a recording of ten periods: as recorded, and not one for each period.
     assert w.of("rev3", "MSR_WRITE").value == pytest.approx(2 / w.measured.seconds, rel=0.05)
     assert w.of("rev3", "PREEMPTION_TIMER").value == pytest.approx(1000, rel=0.05)
+
+
+# --- what goes into a prediction, without any run ---------------------------------------------------------------------
+
+
+BUSY = {"MSR_WRITE": (900, 1.0), "CPUID": (50, 1.0)}
+
+
+@pytest.fixture
+def hosts(monkeypatch):
+    """The hosts on which revisions are run, in order, with the seeds; their runs give nothing."""
+    found = []
+
+    def predictor(measured, host, base, seeds):
+        found.append((host, seeds))
+        return SimpleNamespace(rows=lambda revision: [], runs=10)
+
+    monkeypatch.setattr(steps, "Predictor", predictor)
+    return found
+
+
+def test_three_replications_with_a_tsc_of_2_5_ghz_unless_said(hosts):
+    assert what_if(table(BUSY), seconds=1).runs == 10
+    [(host, seeds)] = hosts
+    assert (host.tsc_ghz, seeds) == (2.5, range(3))
+
+
+def test_replications_are_1_to_1000(hosts):
+    for replications in (1, 1000):
+        what_if(table(BUSY), seconds=1, replications=replications)
+        assert hosts[-1][1] == range(replications)
+    with pytest.raises(ValueError, match="replications: 1001 is not allowed; it must be an integer from 1 to 1000"):
+        what_if(table(BUSY), seconds=1, replications=1001)
+
+
+def test_facts_of_the_host_are_given_once(hosts):
+    facts = "/sys/module/kvm/parameters/pi_inject_timer:N"
+    what_if(table(BUSY), seconds=1, host_facts=facts)
+    what_if(kl.explain(table(BUSY), host_facts=facts), seconds=1)
+    assert [host.pi_inject_timer for host, _ in hosts[-2:]] == [False, False]
+    with pytest.raises(ValueError, match="host_facts: not allowed beside an Explanation"):
+        what_if(kl.explain(table(BUSY)), seconds=1, host_facts=facts)
+
+
+def test_what_nobody_said_is_predicted_as_the_back_cast_takes_it(hosts, monkeypatch):
+    """APICv was said to be on; that HLT does not exit was said by nobody."""
+    changed = ("apicv_active", "hlt_in_guest")
+    reading = Reading(Assumptions(apicv=False, hlt_in_guest=True, waits_by="pause"), ("rev1",), changed)
+    monkeypatch.setattr(steps, "best_reading", lambda *_: (reading, Backcast("rev1", (), unsure=False)))
+    w = what_if(table(BUSY), seconds=1, apicv_active=True)
+    [(host, _)] = hosts
+    assert (host.apicv, host.hlt_in_guest, host.waits_by) == (True, True, "spin")
+    assert "takes it that APICv is not active and HLT does not exit" in w.first[0]
+    assert any("APICv is on" in sentence for sentence in w.assumed)
+
+
+def test_notes_of_the_reader_are_told_unless_they_were(hosts):
+    amd = what_if(table({"msr": (900, 1.0), "interrupt": (100, 1.0)}), seconds=1)
+    [note] = [sentence for sentence in amd.known if "AMD" in sentence]
+    assert note in kl.explain(table({"msr": (900, 1.0), "interrupt": (100, 1.0)})).notes
+    cut = table(IPIS, listed=("APIC_WRITE", "EXTERNAL_INTERRUPT"))
+    w = what_if(cut, seconds=10)
+    assert len(w.first) == 2
+    [sentence] = [sentence for sentence in w.first if "are not listed" in sentence]
+    assert any(note in sentence for note in kl.explain(cut).notes)
+    assert not any("are not listed" in sentence for sentence in w.known)
+
+
+def test_a_machine_without_a_lapic_timer_is_refused():
+    with pytest.raises(ValueError, match=r"the text: .*arm64"):
+        what_if(table({"WFx": (500, 900.0), "DABT_LOW": (300, 9.0)}), seconds=1)

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+import kvmlab as kl
+from kvmlab.host.what_if.assumptions import Assumptions
 from kvmlab.host.what_if.duration import Duration
 from kvmlab.host.what_if.measure import Measured
 from kvmlab.host.what_if.predict import background_of
-from kvmlab.host.what_if.worlds import World, bursts_of, other_wakeups, wake_up_us, workload_of, worlds_of
+from kvmlab.host.what_if.worlds import World, bursts_of, other_wakeups, scenario_of, wake_up_us, workload_of, worlds_of
 from kvmlab.scenario.interval import Interval
 from tests.strategies import constant_costs
 
@@ -63,6 +65,8 @@ def test_halts_that_no_timer_ended_were_ended_by_something_else(changes, others)
         ({"halts": 2000.0, "expiries_at_work": 250.0, "handled_s": 2.4}, 200, 6000, 0.25),
         ({"halts": 50.0, "expiries_at_work": 900.0}, 9e6, 1e6, 0.9),
         ({"halts": 1000.2}, 1, 50_000_000 - 1, 0),
+        ({"halts": 1000.09}, 0, 1, 0),  # too rare: less than one in 100 s
+        ({"halts": 1001.0, "duration": Duration(100.0, 1)}, 1, 100_000_000 - 1, 0),
         ({"halts": 1e8}, 1, 1, 0),  # no shorter than the burst itself
     ],
 )
@@ -83,10 +87,10 @@ def test_halting_and_waking_take_their_time_which_is_none_of_the_idleness():
 
 
 def test_each_unknown_has_a_world_for_each_end_of_its_range():
-    assert [(each.name, each.housekeeping) for each in worlds_of(measured(), None)] == [
-        ("central", "ticking"),
-        ("housekeeping idle", "idle"),
-        ("housekeeping timers", "timers"),
+    assert worlds_of(measured(), None) == [
+        World("central", "ticking", 1000, 1),
+        World("housekeeping idle", "idle", 1000, 1),
+        World("housekeeping timers", "timers", 1000, 1),
     ]
     assert [each.housekeeping for each in worlds_of(measured(housekeeping_us=50.0), None)] == ["timers"]
     assert [each.housekeeping for each in worlds_of(measured(housekeeping_us=50.0), "idle")] == ["idle"]
@@ -118,6 +122,9 @@ def test_each_unknown_has_a_world_for_each_end_of_its_range():
         ({"writes": 900.0, "other_exits": 500.0}, {"other_exit_hz": 50}),
         ({"other_exits": 2e7, "host_irqs": 2e7}, {"other_exit_hz": 1e5, "host_irq_hz": 1e5}),
         ({"other_exits": 0.05}, {"other_exit_hz": 0}),
+        ({"other_exits": 0.1}, {"other_exit_hz": 0.01}),
+        # A guest that no timer found at work has no time for exits of its own.
+        ({"other_exits": 500.0, "halts": 2000.0}, {"other_exit_hz": 0, "busy_us": 1, "idle_us": 9999}),
         (
             {"other_exits": 500.0, "host_irqs": 10.0, "halts": 2000.0, "expiries_at_work": 250.0},
             {"other_exit_hz": 200, "host_irq_hz": 4, "busy_us": 2000, "idle_us": 6000},
@@ -140,6 +147,85 @@ def test_a_world_says_how_many_interrupts_are_the_host_s_and_who_spins_does_not_
     workload = workload_of(measured(host_irqs=300.0), replace(CENTRAL, host_irqs=50.0), "spin")
     assert workload.host_irq_hz == pytest.approx(5)
     assert workload.idle_us == 0
+
+
+def test_at_twice_the_rate_everything_is_twice_as_often():
+    host = measured(writes=1200.0, other_exits=500.0, host_irqs=300.0)
+    workload = workload_of(host, replace(CENTRAL, factor=2.0), "hlt")
+    assert (workload.timer_us, workload.other_exit_hz, workload.host_irq_hz) == pytest.approx((5000, 140, 60))
+
+
+def test_a_guest_that_does_not_halt_has_one_timer_and_no_tick():
+    assert workload_of(HOST, CENTRAL, "spin") == kl.Workload(
+        tick_hz=0, timer_us=10_000, waits_by="spin", nohz_idle=False
+    )
+    assert workload_of(measured(timer_mode="periodic"), CENTRAL, "mwait") == kl.Workload(
+        tick_hz=0, timer_us=10_000, timer_mode="periodic", idle_us=1, waits_by="mwait", nohz_idle=False
+    )
+
+
+KERNEL = kl.KERNELS["v5.18"]
+
+
+def test_a_recorded_host_is_one_scenario():
+    """Its two vCPUs, each with half of the timers, and a CPU for all else; 2000 timers are enough."""
+    said = Assumptions(pi_inject_timer=False, vendor="amd", hlt_in_guest=True, tsc_ghz=3.0, settings=(("hz", 100),))
+    host = measured(duration=Duration(10.0, 2), housekeeping_us=50.0)
+    assert scenario_of(host, replace(CENTRAL, housekeeping="timers"), said, KERNEL) == kl.Scenario(
+        kl.Host(
+            pcpus=3,
+            isolated=(1, 2),
+            housekeeping="timers",
+            housekeeping_timer_us=50,
+            pi_inject_timer=False,
+            vendor="amd",
+            tsc_ghz=3.0,
+            hz=100,
+        ),
+        (
+            kl.Guest(
+                vcpus=2,
+                pcpus=(1, 2),
+                hlt_in_guest=True,
+                workload=kl.Workload(tick_hz=0, timer_us=20_000, idle_us=1, nohz_idle=False),
+            ),
+        ),
+        kernel=KERNEL,
+        duration_s=20,
+        costs=FREE,
+        trace_steps=0,
+    )
+
+
+def test_of_many_vcpus_eight_are_simulated_where_they_are_said_to_sit():
+    said = Assumptions(isolated=False, apicv=False, preemption_timer=False, mwait_in_guest=True, waits_by="spin")
+    scenario = scenario_of(measured(duration=Duration(10.0, 9)), CENTRAL, said, KERNEL)
+    host, [guest] = scenario.host, scenario.guests
+    assert (host.pcpus, host.isolated, host.housekeeping, host.housekeeping_timer_us) == (9, (), "ticking", 100)
+    assert (host.apicv, host.preemption_timer, host.pi_inject_timer) == (False, False, True)
+    assert (guest.vcpus, guest.pcpus) == (8, (1, 2, 3, 4, 5, 6, 7, 8))
+    assert (guest.hlt_in_guest, guest.mwait_in_guest, guest.workload.waits_by) == (False, True, "spin")
+
+
+@pytest.mark.parametrize(
+    ("changes", "timers", "housekeeping", "seconds"),
+    [
+        ({}, 1000.0, "ticking", 20),  # 2000 timers
+        ({"duration": Duration(10.0, 2)}, 1000.0, "ticking", 20),  # of both together
+        ({}, 100.0, "ticking", 200),
+        ({}, 100.0, "timers", 20),
+        ({}, 1.0, "idle", 1000),
+        ({"duration": Duration(10.0, 4)}, 4e6, "ticking", 0.02),
+        ({"other_exits": 400_000.0, "host_irqs": 100_000.0}, 1000.0, "ticking", 2),  # 100,000 others
+        ({"other_exits": 400_000.0, "host_irqs": 100_000.0, "duration": Duration(10.0, 2)}, 1000.0, "ticking", 2),
+        # 1250 bursts in 10 s, of which each has two parts.
+        ({"halts": 1257.5, "expiries_at_work": 2.5}, 10.0, "ticking", 800),
+    ],
+)
+def test_as_long_is_simulated_as_it_takes_to_see_enough(changes, timers, housekeeping, seconds):
+    world = World("a world", housekeeping, timers, 1.0)
+    host = measured(**{"writes": timers} | changes)
+    assert scenario_of(host, world, Assumptions(), KERNEL).duration_s == pytest.approx(seconds, rel=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,9 @@ def what_if(
 
     def predictor(host: Assumptions) -> Predictor:
         """Return what runs revisions on a host; each is run once."""
-        return predictors.setdefault(host, Predictor(measured, host, base, seeds))
+        if host not in predictors:
+            predictors[host] = Predictor(measured, host, base, seeds)
+        return predictors[host]
 
     reading, backcast = best_reading(e, measured, said, lambda host, name: predictor(host).rows(name))
     given = {"pi_inject_timer": pi_inject_timer, "apicv_active": apicv_active, "hv_timer": hv_timer}

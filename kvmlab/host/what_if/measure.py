@@ -81,11 +81,6 @@ class Measured:
         """How many vCPUs were recorded."""
         return self.duration.vcpus
 
-    @property
-    def halted_share(self) -> float:
-        """The share of the time that the guest halted."""
-        return min(MOST_IDLE, self.per_second(self.halts) * self.halt_us / 1e6) if self.halt_us else 0.5
-
     def per_second(self, count: float) -> float:
         """Return a count as a rate per vCPU per second."""
         return count / self.duration.vcpu_seconds
@@ -121,10 +116,9 @@ def measured_from(
     missing = unlisted.samples if unlisted else 0
     if unlisted and unlisted.sentence:
         findings.first.append(unlisted.sentence + (" Here they are taken for other exits." if missing else ""))
-    others += missing
     doubt = apic_writes_in(e)
     if doubt:
-        least = min(least, max(1.0, counts.get(WRITES, 0) - doubt, counts.get(PREEMPTION, 0)))
+        least = min(least, max(1.0, counts[WRITES] - doubt, counts.get(PREEMPTION, 0)))
         findings.first.append(
             f"{doubt:,} of the writes are APIC_WRITE exits, which may be IPIs and EOIs: how many arm a timer is not in "
             "this table."
@@ -132,7 +126,7 @@ def measured_from(
     if least < timers:
         findings.cannot.append(how_many_expire(counts, least, timers))
     host_irqs = max(0.0, counts.get(IRQS, 0) - own_irqs)
-    more = others + max(0.0, counts.get(WRITES, 0) - timers)
+    more = others + missing + max(0.0, counts.get(WRITES, 0) - timers)
     beside = {"halts": halts, "interrupts that are not the timer's": host_irqs, "other exits": more}
     if unlisted and not unlisted.nothing:
         # Of a row that is not there, not even that it is 0.
@@ -142,9 +136,7 @@ def measured_from(
         findings.known.append(f"Apart from timers: {counted(beside)}.")
     return Measured(
         duration=duration,
-        timers=ordered(
-            timers, min(least, timers), max(timers, counts.get(WRITES, 0) if e.table is not None else timers)
-        ),
+        timers=ordered(timers, min(least, timers), max(timers, counts[WRITES] if e.table is not None else timers)),
         expiries_at_work=at_work(e, counts) if halts else None,
         writes=writes_in(e, counts),
         timer_mode=timer_mode_of(e),
@@ -152,10 +144,10 @@ def measured_from(
         halt_us=halt_us,
         host_irqs=host_irqs,
         unsure_irqs=own_irqs if e.table is not None else 0.0,
-        other_exits=others,
+        other_exits=others + missing,
         handled_s=max(0.0, handled_s(e.exits) - halts * halt_us / 1e6),
         unsure=bool(doubt) or leaves_out_much(unlisted) or much_was_lost(e),
-        recorded=recorded_quantities(e, counts, others - missing),
+        recorded=recorded_quantities(e, counts, others),
         costs=fitted_costs(e.exits, findings, fast=counts.get(PREEMPTION, 0) > 0),
         housekeeping_us=housekeeping_period_us(e, findings),
     )
@@ -302,7 +294,7 @@ def fewest(timers: float, counts: Mapping[str, int], *, halting: bool, exact: bo
 def how_many_expire(counts: Mapping[str, int], least: float, timers: float) -> str:
     """Return what a table cannot tell of its writes."""
     return (
-        f"How many of the {counts.get(WRITES, 0)} writes arm a timer that expires: varied from {least:.0f} to "
+        f"How many of the {counts[WRITES]} writes arm a timer that expires: varied from {least:.0f} to "
         f"{timers:.0f} (central), at most all. An MSR table (perf kvm stat report --event=msr) would tell how many arm "
         "one."
     )
@@ -331,7 +323,7 @@ def timers_in_trace(e: Explanation, findings: Findings) -> tuple[float, float]:
     unseen = sum(
         count
         for outcome, count in e.counts.items()
-        if outcome.backend == NOT_VISIBLE and outcome.delivery == NOT_VISIBLE and outcome.fate != "disarmed"
+        if outcome.backend == NOT_VISIBLE and outcome.delivery == NOT_VISIBLE
     )
     findings.known.append(
         f"{e.armed} timers were armed in {e.seconds or 0:.4g} s by {e.vcpus} vCPU(s), {expired} expired."
@@ -379,4 +371,4 @@ def housekeeping_period_us(e: Explanation, findings: Findings) -> float | None:
     findings.known.append(
         f"A pCPU without a vCPU fires {hz:,.0f} hrtimers of its own per second: a busy housekeeping CPU."
     )
-    return min(1e6, max(5.0, 1e6 / hz))
+    return max(5.0, 1e6 / hz)

@@ -84,12 +84,12 @@ def bursts_of(measured: Measured, world: World) -> tuple[float, float, float]:
         return 0.0, 1.0, 0.0  # it only waits
     found = min(world.timers, measured.expiries_at_work or 0.0)
     if not found:
-        return SHORT_US, min(1e8, max(SHORT_US, 1e6 / bursts_hz - SHORT_US - wake_up_us(measured))), 0.0
+        return SHORT_US, max(SHORT_US, 1e6 / bursts_hz - SHORT_US - wake_up_us(measured)), 0.0
     at_work = found / world.timers
     # Exits prolong a burst, as the guest makes no progress meanwhile.
     progress = max(0.1 * at_work, at_work - per_second(measured.handled_s))
     idle_us = 1e6 * (1 - at_work) / bursts_hz - wake_up_us(measured)
-    return min(1e8, 1e6 * progress / bursts_hz), min(1e8, max(SHORT_US, idle_us)), at_work
+    return 1e6 * progress / bursts_hz, max(SHORT_US, idle_us), at_work
 
 
 def wake_up_us(measured: Measured) -> float:
@@ -106,14 +106,13 @@ def workload_of(measured: Measured, world: World, waits_by: str) -> Workload:
         per_second = measured.per_second(count) * world.factor / share if share else 0.0
         return min(MOST_HZ, per_second) if per_second >= checks.MIN_RATE else 0.0
 
-    period_us = 1e6 / max(1e-2, rate(world.timers))
     busy_us, idle_us, at_work = bursts_of(measured, world) if measured.halts else (0.0, 0.0, 1.0)
     if not idle_us and waits_by != "spin":
         idle_us = 1.0
     return Workload(
         tick_hz=0,
         timer_mode=measured.timer_mode,
-        timer_us=min(1e8, max(10.0, period_us)),
+        timer_us=1e6 / max(checks.MIN_RATE, rate(world.timers)),
         busy_us=busy_us,
         idle_us=idle_us,
         waits_by=waits_by,
@@ -131,7 +130,8 @@ def scenario_of(measured: Measured, world: World, said: Assumptions, base: Kerne
     burst_us = workload.busy_us + workload.idle_us
     bursts_hz = 1e6 / burst_us if workload.busy_us else 0.0
     others_hz = vcpus * (workload.other_exit_hz + workload.host_irq_hz + bursts_hz)
-    duration = min(TIMERS_PER_RUN * (workload.timer_us or 1e3) / 1e6 / vcpus, OTHERS_PER_RUN / max(1.0, others_hz))
+    assert workload.timer_us is not None
+    duration = min(TIMERS_PER_RUN * workload.timer_us / 1e6 / vcpus, OTHERS_PER_RUN / max(1.0, others_hz))
     return Scenario(
         Host(
             pcpus=vcpus + 1,
