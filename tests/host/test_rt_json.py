@@ -133,7 +133,7 @@ def test_the_numbers_of_every_thread(
     assert list(table.columns) == COLUMNS
     assert table.index.tolist() == list(rows)
     for name, row in rows.items():
-        assert table.loc[name].tolist() == pytest.approx(row, rel=1e-12, nan_ok=True)
+        assert list(table.loc[name]) == pytest.approx(row, rel=1e-12, nan_ok=True)
     assert list(table.attrs["over"].values()) == over
     assert list(read_latency_histogram(text).itertuples(index=False, name=None)) == histogram
 
@@ -155,7 +155,7 @@ def test_json_may_be_16_levels_deep(inner: str) -> None:
 def test_a_number_of_a_thread_is_one(value: object, fits: bool) -> None:
     text = cyclictest(thread(None, cycles=2, max=value))
     if fits:
-        assert read_latencies(text)["max"].tolist() == [float(value) * 1000]  # type: ignore[arg-type]
+        assert read_latencies(text)["max"].tolist() == [float(value) * 1000]
     else:
         with pytest.raises(ValueError, match=rf"line 1: found 'max: {value}'; expected a number in thread 0"):
             read_latencies(text)

@@ -80,7 +80,7 @@ def test_the_numbers_of_every_column(text: str, rows: dict[str, list[float]], ov
     assert list(table.columns) == ["count", "mean", "min", "p50", "p99", "p99.9", "max"]
     assert table.index.tolist() == list(rows)
     for name, row in rows.items():
-        assert table.loc[name].tolist() == pytest.approx(row, rel=1e-12, nan_ok=True)
+        assert list(table.loc[name]) == pytest.approx(row, rel=1e-12, nan_ok=True)
     assert list(table.attrs["over"].values()) == over
 
 
