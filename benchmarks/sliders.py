@@ -34,6 +34,8 @@ def usual(tick_hz):
 slider = ipywidgets.IntSlider(1000, 250, 2000, 50)
 ipywidgets.VBox([slider, ipywidgets.interactive_output(usual, {"tick_hz": slider})])
 """
+HELD_MS = 50
+"""As long as a hand holds a key. A switch is drawn pressed meanwhile, and turns when its key is let go."""
 BARE = '''
 from IPython.display import HTML
 HTML("""<div class="kvmlab">
@@ -109,7 +111,7 @@ def press(page: Page, control: Locator, presses: int) -> list[float]:
     switch = control.get_attribute("type") == "checkbox"
     times = []
     for i in range(presses + 5):
-        page.keyboard.press("Space" if switch else "ArrowLeft" if i % 2 == 0 else "ArrowRight")
+        page.keyboard.press("Space" if switch else "ArrowLeft" if i % 2 == 0 else "ArrowRight", delay=HELD_MS)
         page.wait_for_function("() => window.painted !== null", timeout=10_000)
         page.wait_for_timeout(60)
         times.append(page.evaluate("() => window.painted - window.pressed"))
