@@ -460,6 +460,7 @@ def test_a_line_that_heads_a_table_is_told_from_others(line: str, is_its: bool) 
         ("Lost events: 3\n", r"line 1: .*; expected Lost events: <n>, below a table"),
         (HEADER.removeprefix("VM-EXIT ") + f"\n{ROW}", r"line 1: found .*; expected a header"),
         (f"{HEADER}\n{ROW}\n{ROW}", r"line 3: found .*; expected each name once"),
+        (f"{HEADER}\n{ROW}\n\n{HEADER}\n{ROW}\n{ROW}", r"line 6: found .*; expected each name once"),
         (f"{HEADER}\n{ROW}\nSigned-off-by: x", r"line 3: found 'Signed-off-by: x'; expected a row"),
         (f"{HEADER}\n{ROW}\n\nHLT 1003 49.88% 35.3", r"line 4: found 'HLT 1003 49.88% 35.3'"),
         (f"{HEADER}\n{ROW}\n\nHLT 1003 49.88% 35.31% 2.58us", r"line 4: found 'HLT 1003.*; expected a row"),
