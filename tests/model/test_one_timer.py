@@ -84,3 +84,17 @@ def test_a_vcpu_whose_deadline_is_within_the_advance_goes_away_at_once():
     begin = arm_one_timer(m, 1_500, 1_000_000)
     send_vcpu(m, State.PREEMPTED, begin)
     assert m.loop.now == begin
+
+
+def test_a_vcpu_that_is_still_on_its_way_into_the_guest_leaves_it_once_it_is_there():
+    """Halfway to a near deadline it has not arrived: the exit begins when it has."""
+    m = story()
+    begin = arm_one_timer(m, 6_000, 1_000_000)
+    while m.vcpus[0].state != State.GUEST:
+        run(m, m.loop.now + 10)
+    arrives = m.vcpus[0].in_guest_at
+    assert m.loop.now < arrives
+    m.vcpus[0].deadline = 2 * m.loop.now - begin + 2 * m.vcpus[0].advance_ns
+    send_vcpu(m, State.HOST, begin)
+    assert m.vcpus[0].state == State.HOST
+    assert m.vcpus[0].exit_at == arrives

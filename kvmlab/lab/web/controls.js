@@ -1,6 +1,6 @@
 // The controls of a panel: native elements, each with a name, moved by keyboard, mouse and touch.
 
-import { h, write } from "./dom.js";
+import { choose, h, write } from "./dom.js";
 
 /**
  * @typedef {import("./world.js").ControlSpec} ControlSpec
@@ -103,7 +103,7 @@ function makeChoice(spec, moved) {
   return {
     element,
     show(value) {
-      select.value = String(spec.values.indexOf(value));
+      choose(select, String(spec.values.indexOf(value)));
     },
     enable: enabler(element, [select]),
   };

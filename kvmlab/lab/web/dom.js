@@ -45,6 +45,15 @@ export const s = (tag, attributes = {}, ...children) =>
   fill(/** @type {SVGElementTagNameMap[T]} */ (document.createElementNS(SVG, tag)), attributes, children);
 
 /**
+ * Choose an option, unless it is that already: a choice is drawn again each time.
+ * @param {HTMLSelectElement} select
+ * @param {string} value
+ */
+export function choose(select, value) {
+  if (select.value !== value) select.value = value;
+}
+
+/**
  * Bring what is in an element to some nodes: one that is as it was stays, so that only what differs is laid out again.
  * @param {Element} element
  * @param {(Node | string)[]} nodes

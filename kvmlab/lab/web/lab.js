@@ -1,7 +1,7 @@
 // The lab: the counts with every control, presets with their names, and a state to copy, to paste and to link to.
 
 import { counts } from "./counts.js";
-import { h, write } from "./dom.js";
+import { choose, h, write } from "./dom.js";
 import { readState, stateText } from "./state.js";
 
 /**
@@ -128,7 +128,7 @@ function presetBar(presets, chosen) {
     show({ name, changed }) {
       back = name ?? names[0];
       write(moved, name === null ? "your own settings" : `${name} (changed)`);
-      select.value = changed ? "" : back;
+      choose(select, changed ? "" : back);
       reset.disabled = !changed;
       const title = `set all controls as in "${back}"`;
       if (reset.title !== title) reset.title = title;
