@@ -49,7 +49,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The certificates that this system trusts, as pip does: a proxy that looks inside has one of its own.
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help setup tools lab test checks lint format web outputs student html site unit notebooks browser fuzz bench lock clean
+.PHONY: help setup tools lab test lint format web outputs student html site unit notebooks browser fuzz bench lock clean
 .PHONY: api versions mutants
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -121,11 +121,7 @@ lab: setup
 	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LanguageServerManager.autodetect=False \
 	  --MappingKernelManager.transport_encryption=auto
 
-test: checks unit notebooks browser
-
-# Side by side: npm waits for its registry and for the disk.
-checks: tools
-	@$(MAKE) --no-print-directory -j2 lint web
+test: lint web unit notebooks browser
 
 lint: tools
 	$(BIN)/ruff check

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
 from kvmlab.host.formats import hardware, read_latencies, read_latency_histogram
+from tests.host.latency_numbers import NAN, assert_numbers
 
-NAN = math.nan
 HWLAT = """\
 # hwlatdetect --duration 60
 hwlatdetect:  test duration 60 seconds
@@ -43,11 +41,7 @@ NOTHING = ELSEWHERE.replace("31us", "Below threshold").replace("recorded: 4", "r
     ],
 )
 def test_the_numbers_of_hwlatdetect(text: str, row: list[float], histogram: list[tuple[int, int]] | None) -> None:
-    table = read_latencies(text)
-    assert list(table.columns) == ["count", "mean", "min", "p50", "p99", "p99.9", "max"]
-    assert table.index.tolist() == ["hardware"]
-    assert list(table.loc["hardware"]) == pytest.approx(row, rel=1e-12, nan_ok=True)
-    assert table.attrs["over"] == {"hardware": 0}
+    assert_numbers(text, {"hardware": row}, [0])
     if histogram is not None:
         rows = read_latency_histogram(text)
         assert list(zip(rows["low_ns"], rows["count"], strict=True)) == histogram

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
 from kvmlab.host.formats import oslat, read_latencies, read_latency_histogram
+from tests.host.latency_numbers import NAN, assert_numbers
 
-NAN = math.nan
 HEAD = "oslat V 2.60\nTest completed.\n\n"
 WHOLE = (
     HEAD
@@ -92,12 +90,7 @@ Maximum: 1.003 3.001 (us)
 def test_the_numbers_of_every_core(
     text: str, rows: dict[str, list[float]], over: list[int], histogram: list[tuple[str, float, float, int]]
 ) -> None:
-    table = read_latencies(text)
-    assert list(table.columns) == ["count", "mean", "min", "p50", "p99", "p99.9", "max"]
-    assert table.index.tolist() == list(rows)
-    for name, row in rows.items():
-        assert list(table.loc[name]) == pytest.approx(row, rel=1e-12, nan_ok=True)
-    assert list(table.attrs["over"].values()) == over
+    assert_numbers(text, rows, over)
     assert list(read_latency_histogram(text).itertuples(index=False, name=None)) == histogram
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from typing import Any
 
 import pytest
 
 from kvmlab.host.formats import read_latencies, read_latency_histogram, rt_json
-
-COLUMNS = ["count", "mean", "min", "p50", "p99", "p99.9", "max"]
-NAN = math.nan
+from tests.host.latency_numbers import NAN, assert_numbers
 
 
 def cyclictest(*threads: dict[str, Any], **other: Any) -> str:
@@ -129,12 +126,7 @@ def thread(histogram: dict[str, Any] | None, **numbers: Any) -> dict[str, Any]:
 def test_the_numbers_of_every_thread(
     text: str, rows: dict[str, list[float]], over: list[int], histogram: list[tuple[str, float, float, int]]
 ) -> None:
-    table = read_latencies(text)
-    assert list(table.columns) == COLUMNS
-    assert table.index.tolist() == list(rows)
-    for name, row in rows.items():
-        assert list(table.loc[name]) == pytest.approx(row, rel=1e-12, nan_ok=True)
-    assert list(table.attrs["over"].values()) == over
+    assert_numbers(text, rows, over)
     assert list(read_latency_histogram(text).itertuples(index=False, name=None)) == histogram
 
 

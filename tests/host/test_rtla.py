@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
 from kvmlab.host.formats import read_latencies, read_latency_histogram
 from kvmlab.host.formats.rtla import is_rtla
+from tests.host.latency_numbers import NAN, assert_numbers
 
-NAN = math.nan
 HEAD = "$ rtla timerlat hist\n\n# RTLA timerlat histogram\n# Time unit is microseconds (us)\n# Duration:   0 00:00:09\n"
 HIST = (
     HEAD
@@ -76,12 +74,7 @@ CPU COUNT      |  cur   min   avg   max |  cur   min   avg   max |  cur   min   
     ],
 )
 def test_the_numbers_of_every_column(text: str, rows: dict[str, list[float]], over: list[int]) -> None:
-    table = read_latencies(text)
-    assert list(table.columns) == ["count", "mean", "min", "p50", "p99", "p99.9", "max"]
-    assert table.index.tolist() == list(rows)
-    for name, row in rows.items():
-        assert list(table.loc[name]) == pytest.approx(row, rel=1e-12, nan_ok=True)
-    assert list(table.attrs["over"].values()) == over
+    assert_numbers(text, rows, over)
 
 
 def test_rows_of_a_histogram_are_as_wide_as_the_buckets() -> None:
